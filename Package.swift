@@ -1,0 +1,47 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let swiftSettings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .enableUpcomingFeature("ExistentialAny"),
+]
+
+func target(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+let package = Package(
+  name: "warmgate",
+  products: [
+    .library(name: "WarmPool", targets: ["WarmPool"]),
+    .executable(name: "warmgate", targets: ["warmgate"]),
+  ],
+  targets: [
+    .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+    .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
+    .target(name: "CLinux"),
+
+    target("PoolCore"),
+    target("EventLoop", ["PoolCore", "CLinux"]),
+    target("Postgres", ["PoolCore", "EventLoop", "CLibpq"]),
+    target("WarmPool", ["PoolCore", "EventLoop", "Postgres"]),
+    target("Health", ["PoolCore", "CMicrohttpd"]),
+    .executableTarget(
+      name: "warmgate", dependencies: ["PoolCore", "EventLoop", "Postgres", "WarmPool", "Health", "CLinux"],
+      swiftSettings: swiftSettings),
+
+    .target(name: "Support", dependencies: [], path: "Tests/Support", swiftSettings: swiftSettings),
+    tests("PoolCoreTests", ["PoolCore"]),
+    tests("EventLoopTests", ["EventLoop", "Support"]),
+    tests("PostgresTests", ["Postgres", "Support"]),
+    tests("WarmPoolTests", ["WarmPool", "Support"]),
+    tests("HealthTests", ["Health", "Support"]),
+    tests("WarmgateTests", ["warmgate", "Support"]),
+    tests("EndToEndTests", ["warmgate", "Support"]),
+  ]
+)

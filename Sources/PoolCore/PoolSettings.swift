@@ -1,0 +1,98 @@
+/// What the pool's decisions depend on. Everything about *how* to reach the database is the shell's.
+public struct PoolSettings: Hashable, Sendable {
+  /// Warmed floor: open connections that `/ready` waits for and that are kept. Counts the probe's own.
+  public var minConnections = 2
+  /// Ceiling, everything counted: the probe's connection, logins under way, replacements.
+  public var maxConnections = 10
+  /// How long a caller may wait for a connection unless it says otherwise.
+  public var acquireTimeout: Duration = .seconds(2)
+  /// How many may wait; one more is refused at once. Nil: 4 × `maxConnections`.
+  public var maxWaiting: Int?
+  /// Above the floor, a connection idle for this long (± 20 %) is closed.
+  public var idleTimeout: Duration = .seconds(300)
+  /// A connection is replaced at this age (− 0…25 %).
+  public var maxLifetime: Duration = .seconds(1800)
+  /// An idle connection is asked an empty query this often (± 20 %).
+  public var healthCheckInterval: Duration = .seconds(30)
+  /// A lease held this long is reported.
+  public var leakAfter: Duration = .seconds(30)
+  public var probeInterval: Duration = .seconds(5)
+  public var probeTimeout: Duration = .seconds(1)
+  /// One login attempt at one host. The shell enforces it; the core needs it to judge freshness.
+  public var connectTimeout: Duration = .seconds(5)
+  /// Probe successes in a row that make an unready instance ready.
+  public var rise = 1
+  /// Probe failures in a row that make a ready instance unready.
+  public var fall = 2
+  public var whenDatabaseLost = LostPolicy.unready
+  /// The least time of a drain's lame duck phase.
+  public var drainDelay: Duration = .seconds(5)
+  /// Start of a drain to its deadline, the delay included.
+  public var drainTimeout: Duration = .seconds(25)
+  /// Upper bound of the random wait before the first login of a process.
+  public var splay: Duration = .zero
+
+  public init() {}
+
+  public var waitingLimit: Int { maxWaiting ?? 4 * maxConnections }
+
+  /// A ready verdict is not believed when its last good probe is older than this (design: interval plus three
+  /// timeouts, so that a failed probe and its witnesses fit in).
+  public var probeTrust: Duration { probeInterval + probeTimeout + probeTimeout + probeTimeout }
+}
+
+/// What an instance that was ready says once no connection answers the probe any more (`--when-database-lost`).
+public enum LostPolicy: Hashable, Sendable {
+  /// Unready, whatever the cause.
+  case unready
+  /// Ready (degraded) for this long when the server itself named the cause, unready otherwise.
+  case hold(Duration)
+  /// Ready (degraded) without limit when the server itself named the cause, for 30 s on silence and refusal.
+  case stay
+}
+
+/// A combination of settings that cannot work, in a sentence that says what to do.
+public struct SettingsError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The setting's flag without its dashes, such as `min-connections`.
+  public let setting: String
+  public let description: String
+
+  public init(_ setting: String, _ description: String) {
+    self.setting = setting
+    self.description = description
+  }
+}
+
+extension PoolSettings {
+  /// Throws the first combination that cannot work, with the reason for the bound.
+  public func validate() throws(SettingsError) {
+    func require(_ holds: Bool, _ setting: String, _ why: String) throws(SettingsError) {
+      if !holds { throw SettingsError(setting, why) }
+    }
+    try require(minConnections >= 1, "min-connections", "must be at least 1: the probe needs a connection")
+    try require(
+      maxConnections >= minConnections, "max-connections",
+      "must be at least min-connections (\(minConnections)): the ceiling counts the floor")
+    try require(
+      maxConnections <= 10_000, "max-connections", "must be at most 10000: no server takes more from one pool")
+    try require(waitingLimit >= 0, "max-waiting", "must not be negative; 0 refuses whoever would have to wait")
+    try require(waitingLimit <= 1_000_000, "max-waiting", "must be at most 1000000")
+    try require(acquireTimeout > .zero, "acquire-timeout", "must be longer than zero")
+    try require(idleTimeout >= .seconds(1), "idle-timeout", "must be at least 1s, or connections only come and go")
+    try require(maxLifetime >= .seconds(1), "max-lifetime", "must be at least 1s, or connections only come and go")
+    try require(healthCheckInterval >= .seconds(1), "health-check-interval", "must be at least 1s")
+    try require(leakAfter > .zero, "leak-after", "must be longer than zero")
+    try require(probeInterval >= .milliseconds(100), "probe-interval", "must be at least 100ms")
+    try require(probeTimeout >= .milliseconds(10), "probe-timeout", "must be at least 10ms")
+    try require(
+      probeTimeout <= probeInterval, "probe-timeout",
+      "must not be longer than probe-interval, or probes would overlap")
+    try require(connectTimeout >= .milliseconds(100), "connect-timeout", "must be at least 100ms")
+    try require((1...100).contains(rise), "rise", "must be between 1 and 100")
+    try require((1...100).contains(fall), "fall", "must be between 1 and 100")
+    try require(drainDelay >= .zero, "drain-delay", "must not be negative")
+    try require(
+      drainTimeout >= drainDelay, "drain-timeout", "must be at least drain-delay: it includes the delay")
+    try require(splay >= .zero, "splay", "must not be negative")
+  }
+}

@@ -1,0 +1,76 @@
+/// Why an instance is not ready, or ready only in part. `text` may be shown to anybody, `detail` to operators.
+public enum Reason: Hashable, Sendable {
+  /// Nothing has been tried yet: `--splay` delays the first login.
+  case starting
+  /// Fewer than `min` connections, or no answered probe yet, with what stands in the way.
+  case warming(open: Int, min: Int, because: Fault?)
+  /// The probe got no good answer, `--fall` times in a row.
+  case probeFailed(Fault)
+  /// No connection is left and a new login failed.
+  case databaseLost(Fault)
+  /// Ready, with fewer connections than the floor.
+  case belowFloor(open: Int, min: Int)
+  /// Ready on the connections it has; new logins fail.
+  case loginFailing(Fault)
+  /// No connection answers the probe; ready only because `--when-database-lost` says so.
+  case held(Fault)
+  case draining
+  case drained
+  /// The loop has not beaten, or the probe is overdue, for this long.
+  case stalled(Duration)
+
+  /// A name without values, for metrics and JSON.
+  public var name: String {
+    switch self {
+    case .starting: "starting"
+    case .warming: "warming"
+    case .probeFailed: "probe_failed"
+    case .databaseLost: "database_lost"
+    case .belowFloor: "below_floor"
+    case .loginFailing: "login_failing"
+    case .held: "held"
+    case .draining: "draining"
+    case .drained: "drained"
+    case .stalled: "stalled"
+    }
+  }
+
+  public var fault: Fault? {
+    switch self {
+    case .warming(_, _, let fault): fault
+    case .probeFailed(let fault), .databaseLost(let fault), .loginFailing(let fault), .held(let fault): fault
+    case .starting, .belowFloor, .draining, .drained, .stalled: nil
+    }
+  }
+
+  /// Our own words, class and SQLSTATE.
+  public var text: String { words(fault?.summary) }
+
+  /// `text` with hosts and the server's own words.
+  public var detail: String { words(fault?.detail) }
+
+  private func words(_ fault: String?) -> String {
+    let fault = fault ?? ""
+    return switch self {
+    case .starting: "starting"
+    case .warming(let open, let min, let because):
+      because == nil ? "warming \(open)/\(min)" : "warming \(open)/\(min), \(fault)"
+    case .probeFailed: "probe failed: \(fault)"
+    case .databaseLost: "database lost: \(fault)"
+    case .belowFloor(let open, let min): "\(open)/\(min) connections open"
+    case .loginFailing: "login failing: \(fault)"
+    case .held: "held by policy: \(fault)"
+    case .draining: "draining"
+    case .drained: "drained"
+    case .stalled(let age): "stalled \(age.inTenths)"
+    }
+  }
+}
+
+extension Duration {
+  /// Seconds with one decimal, such as `3.2s`.
+  public var inTenths: String {
+    let tenths = (inNanoseconds / 100_000_000).magnitude
+    return "\(inNanoseconds < 0 ? "-" : "")\(tenths / 10).\(tenths % 10)s"
+  }
+}

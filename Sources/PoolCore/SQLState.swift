@@ -1,0 +1,66 @@
+/// The five characters by which PostgreSQL names an error
+/// (PostgreSQL manual, appendix A, "PostgreSQL Error Codes").
+public struct SQLState: Hashable, Sendable, CustomStringConvertible {
+  public let code: String
+
+  /// Nil unless `code` is five capital letters or digits: it comes from the network.
+  public init?(_ code: some StringProtocol) {
+    guard code.utf8.count == 5,
+      code.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) })
+    else { return nil }
+    self.code = String(code)
+  }
+
+  private init(known code: String) { self.code = code }
+
+  public var description: String { code }
+
+  /// The first two characters: the class of the error.
+  public var errorClass: String { String(code.prefix(2)) }
+
+  public static let protocolViolation = SQLState(known: "08P01")
+  public static let readOnlyTransaction = SQLState(known: "25006")
+  public static let invalidAuthorization = SQLState(known: "28000")
+  public static let invalidPassword = SQLState(known: "28P01")
+  public static let unknownDatabase = SQLState(known: "3D000")
+  public static let tooManyConnections = SQLState(known: "53300")
+  public static let objectNotInPrerequisiteState = SQLState(known: "55000")
+  public static let queryCanceled = SQLState(known: "57014")
+  public static let adminShutdown = SQLState(known: "57P01")
+  public static let crashShutdown = SQLState(known: "57P02")
+  public static let cannotConnectNow = SQLState(known: "57P03")
+  public static let databaseDropped = SQLState(known: "57P04")
+  public static let idleSessionTimeout = SQLState(known: "57P05")
+
+  /// What the code means, in our words: safe to show to anybody, whatever language the server speaks.
+  public var words: String {
+    switch code {
+    case "08P01": "protocol violation, often a pooler that cannot reach its server"
+    case "0A000": "feature not supported"
+    case "25006": "server is read-only"
+    case "25P03": "idle in a transaction for too long"
+    case "28000": "login not allowed for this role, database or address"
+    case "28P01": "password authentication failed"
+    case "3D000": "database does not exist"
+    case "42501": "permission denied"
+    case "53100": "disk full at the server"
+    case "53200": "out of memory at the server"
+    case "53300": "no connection slots left"
+    case "55000": "database does not accept connections"
+    case "57014": "query canceled, often by statement_timeout"
+    case "57P01": "session ended by an administrator or a shutdown"
+    case "57P02": "server crashed and restarts"
+    case "57P03": "server is starting, stopping or recovering"
+    case "57P04": "database was dropped"
+    case "57P05": "session ended by idle_session_timeout"
+    default: Self.classWords[errorClass] ?? "server error"
+    }
+  }
+
+  private static let classWords: [String: String] = [
+    "08": "connection error", "22": "data error", "23": "constraint violated", "25": "transaction state error",
+    "26": "unknown prepared statement", "28": "login refused", "40": "transaction rolled back",
+    "42": "syntax or access error", "53": "server out of resources", "55": "object not in the needed state",
+    "57": "operator intervention", "58": "system error at the server", "XX": "internal server error",
+  ]
+}

@@ -1,0 +1,215 @@
+/// The whole of what an instance knows about itself at one moment: immutable, published by the loop after every
+/// change and on every beat, read by anybody without waiting.
+public struct Snapshot: Sendable {
+  /// When it was made. The loop makes one on every beat, so this is also the loop's heartbeat.
+  public var taken: Instant
+  public var phase: Phase
+  /// Why it is not ready; empty if it is.
+  public var reasons: [Reason]
+  /// What is wrong although it is ready.
+  public var degraded: [Reason]
+  /// It has been ready once in the life of this process.
+  public var hasBeenReady: Bool
+  /// After this moment a `ready` phase is not believed any more: the probe is overdue.
+  public var readyUntil: Instant?
+  public var started: Instant
+  /// Since when `phase` holds.
+  public var since: Instant
+  public var firstReady: Instant?
+  public var pool: PoolCounts
+  public var probe: ProbeReport
+  public var login: LoginReport
+  public var drain: DrainProgress?
+  /// Raised whenever all connections of the moment are given up together.
+  public var generation: Int
+  public var counters: Counters
+  /// The last transitions, oldest first, at most 100.
+  public var timeline: [Transition]
+  /// The last faults, oldest first, at most 20.
+  public var faults: [FaultRecord]
+
+  /// A snapshot of an instance that has just begun.
+  public init(taken: Instant, phase: Phase = .starting, reasons: [Reason] = [.starting], pool: PoolCounts) {
+    self.taken = taken
+    self.phase = phase
+    self.reasons = reasons
+    self.pool = pool
+    degraded = []
+    hasBeenReady = false
+    started = taken
+    since = taken
+    probe = ProbeReport()
+    login = LoginReport()
+    generation = 1
+    counters = Counters()
+    timeline = []
+    faults = []
+  }
+
+  /// Where an instance is in its life. Each case lists where it may go.
+  public enum Phase: String, Hashable, Sendable, CaseIterable {
+    /// Nothing has been tried yet. → warming, draining, drained
+    case starting
+    /// Not yet `min` connections open with an answered probe. → ready, draining
+    case warming
+    /// A connection answers the probe. → unready, draining
+    case ready
+    /// It was ready, and no connection answers the probe. → ready, draining
+    case unready
+    /// Not ready for good, and ending its leases. → drained, warming (resume)
+    case draining
+    /// No connection is left. → warming (resume)
+    case drained
+  }
+}
+
+/// How many connections are in which state. `idle` includes the probe's own connection.
+public struct PoolCounts: Hashable, Sendable {
+  public var min: Int
+  public var max: Int
+  public var idle: Int
+  public var leased: Int
+  public var connecting: Int
+  public var waiting: Int
+  /// How long the longest of the waiting has waited.
+  public var longestWait: Duration
+
+  public var open: Int { idle + leased }
+
+  public init(
+    min: Int, max: Int, idle: Int = 0, leased: Int = 0, connecting: Int = 0, waiting: Int = 0,
+    longestWait: Duration = .zero
+  ) {
+    self.min = min
+    self.max = max
+    self.idle = idle
+    self.leased = leased
+    self.connecting = connecting
+    self.waiting = waiting
+    self.longestWait = longestWait
+  }
+}
+
+/// The probe: what it last heard, and what comes next.
+public struct ProbeReport: Hashable, Sendable {
+  public struct Result: Hashable, Sendable {
+    public var at: Instant
+    public var took: Duration
+    /// Nil: it succeeded.
+    public var fault: Fault?
+
+    public init(at: Instant, took: Duration, fault: Fault? = nil) {
+      self.at = at
+      self.took = took
+      self.fault = fault
+    }
+  }
+
+  public var last: Result?
+  public var lastGood: Instant?
+  public var failuresInRow = 0
+  public var successesInRow = 0
+
+  public init() {}
+}
+
+/// Logins: whether new ones work, and when the next is tried.
+public struct LoginReport: Hashable, Sendable {
+  public var lastFault: Fault?
+  public var lastFaultAt: Instant?
+  public var lastSuccessAt: Instant?
+  /// How long the last successful login took.
+  public var lastTook: Duration?
+  public var failuresInRow = 0
+  /// Set while a login is wanted and held back.
+  public var notBefore: Instant?
+
+  public init() {}
+
+  /// The last attempt failed.
+  public var isFailing: Bool { failuresInRow > 0 }
+}
+
+/// How far a drain has come. Counts are of leases.
+public struct DrainProgress: Hashable, Sendable {
+  public enum Stage: String, Hashable, Sendable {
+    /// `/ready` is 503, everything else works as usual: traffic is still arriving. → closing
+    case lameDuck = "lame-duck"
+    /// Nothing new is served; leases in use may finish. → done
+    case closing
+    case done
+  }
+
+  public var stage: Stage
+  public var began: Instant
+  public var deadline: Instant
+  public var ended: Instant?
+  /// Leases in use when closing began.
+  public var inUse = 0
+  /// Of those, the ones that were released in time.
+  public var finished = 0
+  /// Of those, the ones the deadline cut off.
+  public var cut = 0
+  /// Callers that waited for a connection when closing began, and were refused.
+  public var refused = 0
+  /// Connections that were closed.
+  public var closed = 0
+
+  public init(stage: Stage, began: Instant, deadline: Instant) {
+    self.stage = stage
+    self.began = began
+    self.deadline = deadline
+  }
+}
+
+/// A change of phase or verdict, with what caused it.
+public struct Transition: Hashable, Sendable {
+  public var at: Instant
+  public var from: Snapshot.Phase
+  public var to: Snapshot.Phase
+  public var degraded: Bool
+  public var reasons: [Reason]
+
+  public init(at: Instant, from: Snapshot.Phase, to: Snapshot.Phase, degraded: Bool, reasons: [Reason]) {
+    self.at = at
+    self.from = from
+    self.to = to
+    self.degraded = degraded
+    self.reasons = reasons
+  }
+}
+
+/// One kind of fault as it was last seen, and how often in a row.
+public struct FaultRecord: Hashable, Sendable {
+  public var fault: Fault
+  public var first: Instant
+  public var last: Instant
+  public var count: Int
+
+  public init(fault: Fault, first: Instant, last: Instant, count: Int) {
+    self.fault = fault
+    self.first = first
+    self.last = last
+    self.count = count
+  }
+}
+
+/// Totals since the process started.
+public struct Counters: Hashable, Sendable {
+  public var loginsSucceeded = 0
+  public var loginsFailed = 0
+  public var probesSucceeded = 0
+  public var probesFailed = 0
+  public var leases = 0
+  /// By `AcquireError.name`.
+  public var acquireFailures: [String: Int] = [:]
+  /// By `CloseReason.rawValue`.
+  public var closes: [String: Int] = [:]
+  /// Events that the rules say cannot happen. Anything but zero is a bug.
+  public var impossibleEvents = 0
+  /// Changes of the verdict of `/ready`.
+  public var readyTransitions = 0
+  public var drainsRefused = 0
+
+  public init() {}
+}

@@ -1,0 +1,87 @@
+/// The answer to "may traffic come here?", from a snapshot and the time of the question.
+///
+/// The time matters: a snapshot too old to trust is never ready, however good it looked when it was made.
+public struct Verdict: Hashable, Sendable {
+  public var isReady: Bool
+  /// Not ready: why. Ready and not empty: degraded, with what is wrong.
+  public var reasons: [Reason]
+  public var checks: [Check]
+
+  public var isDegraded: Bool { isReady && !reasons.isEmpty }
+
+  /// The part of a verdict that can be asked alone (`/ready/NAME`) or left out (`?exclude=NAME`).
+  public struct Check: Hashable, Sendable {
+    public enum Name: String, Hashable, Sendable, CaseIterable {
+      /// The loop beats and the probe is not overdue. Cannot be excluded.
+      case heartbeat
+      /// No drain has begun. Cannot be excluded.
+      case drain
+      /// The pool has been warmed to its floor, and still has a connection.
+      case pool
+      /// A connection answers the probe.
+      case probe
+
+      public var canBeExcluded: Bool { self == .pool || self == .probe }
+    }
+
+    public var name: Name
+    /// Nil: passed.
+    public var failure: Reason?
+    /// Passed, with something to say.
+    public var note: Reason?
+
+    public var passed: Bool { failure == nil }
+  }
+}
+
+extension Snapshot {
+  /// Without a beat for this long, nothing it says is believed (`/ready` is 503 `stalled`).
+  public static let stalledAfter: Duration = .seconds(2)
+  /// Without a beat for this long, the process is not alive (`/live` is 503).
+  public static let deadAfter: Duration = .seconds(10)
+
+  public func isAlive(at now: Instant) -> Bool { now - taken < Self.deadAfter }
+
+  /// How long it has been stalled at `now`, nil if it is not: no beat for two seconds, or a ready phase whose
+  /// probe is overdue.
+  public func stalled(at now: Instant) -> Duration? {
+    let silence = now - taken
+    if silence >= Self.stalledAfter { return silence }
+    if phase == .ready, let readyUntil, now > readyUntil { return now - (probe.lastGood ?? readyUntil) }
+    return nil
+  }
+
+  public func verdict(at now: Instant) -> Verdict {
+    let stalled = stalled(at: now).map(Reason.stalled)
+    let drained: Reason? =
+      switch phase {
+      case .draining: .draining
+      case .drained: .drained
+      default: nil
+      }
+    let failure = drained == nil ? reasons.first : nil
+    // A failed probe is the probe's failure; everything else that stands in the way is the pool's.
+    var poolFailure: Reason?
+    var probeFailure: Reason?
+    switch failure {
+    case nil: break
+    case .probeFailed?: probeFailure = failure
+    case .databaseLost?: (poolFailure, probeFailure) = (failure, failure)
+    case .warming(let open, let min, _)?:
+      // The floor may stand while the probe has not answered, and the other way about.
+      if open < min { poolFailure = failure }
+      if probe.successesInRow == 0 || open >= min { probeFailure = failure }
+    default: poolFailure = failure
+    }
+    let note = failure == nil ? degraded.first : nil
+    let checks = [
+      Verdict.Check(name: .heartbeat, failure: stalled),
+      Verdict.Check(name: .drain, failure: drained),
+      Verdict.Check(name: .pool, failure: poolFailure, note: note),
+      Verdict.Check(name: .probe, failure: probeFailure),
+    ]
+    let blocking = [stalled, drained].compactMap { $0 } + (drained == nil ? reasons : [])
+    let isReady = blocking.isEmpty && phase == .ready
+    return Verdict(isReady: isReady, reasons: isReady ? degraded : blocking, checks: checks)
+  }
+}
