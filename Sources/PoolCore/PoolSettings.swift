@@ -74,12 +74,16 @@ extension PoolSettings {
       maxConnections >= minConnections, "max-connections",
       "must be at least min-connections (\(minConnections)): the ceiling counts the floor")
     try require(
-      maxConnections <= 10_000, "max-connections", "must be at most 10000: no server takes more from one pool")
-    try require(waitingLimit >= 0, "max-waiting", "must not be negative; 0 refuses whoever would have to wait")
+      maxConnections <= 10_000, "max-connections", "must be at most 10000: no server takes more from one pool"
+    )
+    try require(
+      waitingLimit >= 0, "max-waiting", "must not be negative; 0 refuses whoever would have to wait")
     try require(waitingLimit <= 1_000_000, "max-waiting", "must be at most 1000000")
     try require(acquireTimeout > .zero, "acquire-timeout", "must be longer than zero")
-    try require(idleTimeout >= .seconds(1), "idle-timeout", "must be at least 1s, or connections only come and go")
-    try require(maxLifetime >= .seconds(1), "max-lifetime", "must be at least 1s, or connections only come and go")
+    try require(
+      idleTimeout >= .seconds(1), "idle-timeout", "must be at least 1s, or connections only come and go")
+    try require(
+      maxLifetime >= .seconds(1), "max-lifetime", "must be at least 1s, or connections only come and go")
     try require(healthCheckInterval >= .seconds(1), "health-check-interval", "must be at least 1s")
     try require(leakAfter > .zero, "leak-after", "must be longer than zero")
     try require(probeInterval >= .milliseconds(100), "probe-interval", "must be at least 100ms")

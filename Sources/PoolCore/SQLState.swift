@@ -24,7 +24,6 @@ public struct SQLState: Hashable, Sendable, CustomStringConvertible {
   public static let invalidPassword = SQLState(known: "28P01")
   public static let unknownDatabase = SQLState(known: "3D000")
   public static let tooManyConnections = SQLState(known: "53300")
-  public static let objectNotInPrerequisiteState = SQLState(known: "55000")
   public static let queryCanceled = SQLState(known: "57014")
   public static let adminShutdown = SQLState(known: "57P01")
   public static let crashShutdown = SQLState(known: "57P02")
@@ -58,7 +57,8 @@ public struct SQLState: Hashable, Sendable, CustomStringConvertible {
   }
 
   private static let classWords: [String: String] = [
-    "08": "connection error", "22": "data error", "23": "constraint violated", "25": "transaction state error",
+    "08": "connection error", "22": "data error", "23": "constraint violated",
+    "25": "transaction state error",
     "26": "unknown prepared statement", "28": "login refused", "40": "transaction rolled back",
     "42": "syntax or access error", "53": "server out of resources", "55": "object not in the needed state",
     "57": "operator intervention", "58": "system error at the server", "XX": "internal server error",

@@ -1,0 +1,101 @@
+/// What happened, told to `PoolCore` with its time. Nothing else ever changes it.
+public enum Event: Sendable {
+  /// The pool runs: it may connect.
+  case begin
+  /// `nextWake` has come. Too early or too late does no harm.
+  case wake
+  case loggedIn(ConnectionID, host: HostID, took: Duration)
+  case loginFailed(ConnectionID, Fault)
+  /// The probe query, with everything that is asked besides it, was answered as wanted.
+  case probeAnswered(ConnectionID)
+  /// `usable`: the connection itself still works, as after an SQL error.
+  case probeFailed(ConnectionID, Fault, usable: Bool)
+  /// The empty query of a `verify` was answered.
+  case verified(ConnectionID)
+  /// The server or the network ended a connection, in use or not.
+  case ended(ConnectionID, Fault)
+  case acquire(LeaseID, deadline: Instant)
+  /// The caller no longer waits. Ignored if it has been granted or refused meanwhile.
+  case abandon(LeaseID)
+  /// `reusable` is false if the session cannot be used again; the fault says why if one did it.
+  case release(LeaseID, reusable: Bool, Fault?)
+  /// The password may be another one now.
+  case credentialsChanged
+  /// Starts a drain, or joins the one under way; joining can bring its deadline forward, never back.
+  case drain(deadline: Instant)
+  /// As `drain`, for good: no resume any more, and without the delay when no lease was taken lately.
+  case terminate(deadline: Instant)
+  case resume
+}
+
+/// What the shell has to do, in this order.
+public enum Effect: Sendable {
+  /// Log in, at `only` if given, else at the first host that will do. Ends in `loggedIn` or `loginFailed`.
+  case login(ConnectionID, only: HostID?)
+  /// Give the login up: no event about it is needed any more.
+  case abandonLogin(ConnectionID)
+  /// Ask the probe query. Ends in `probeAnswered` or `probeFailed`, unless closed before.
+  case probe(ConnectionID)
+  /// Ask an empty query. Ends in `verified` or `ended`, unless closed before.
+  case verify(ConnectionID)
+  case close(ConnectionID, CloseReason)
+  case grant(LeaseID, ConnectionID)
+  case refuse(LeaseID, AcquireRefusal)
+  case drained(DrainProgress)
+  /// The drain under way was taken back by a resume.
+  case drainTakenBack
+  case resumed
+  case resumeRefused(String)
+  /// The phase or the degradation changed: for the log.
+  case transition(Transition)
+  /// A fault of a kind that was not there before: for the log.
+  case fault(Fault, during: FaultContext)
+  /// Logins work again after failures: for the log.
+  case loginsWork(after: Int)
+}
+
+/// What was being done when a fault occurred.
+public enum FaultContext: String, Hashable, Sendable {
+  case login
+  case probe
+  case connection
+}
+
+/// Why a connection was closed.
+public enum CloseReason: String, Hashable, Sendable, CaseIterable {
+  /// The server or the network had ended it.
+  case ended
+  /// It did not answer in time.
+  case silent
+  /// It was given back unusable.
+  case broken
+  /// All connections of its generation were given up.
+  case retired
+  case maxLifetime = "max_lifetime"
+  case idleTimeout = "idle_timeout"
+  /// It is at another host than the probe's connection.
+  case otherHost = "other_host"
+  case drain
+  /// In use at the deadline of a drain.
+  case cutOff = "cut_off"
+}
+
+/// Why a caller got no connection.
+public enum AcquireRefusal: Hashable, Sendable {
+  /// None became free before the caller's deadline.
+  case timedOut(waited: Duration)
+  /// As many as may wait were waiting already.
+  case queueFull(limit: Int)
+  case draining
+  /// `max-connections` is 1, and that one is the probe's.
+  case noCapacity
+
+  public var name: String {
+    switch self {
+    case .timedOut: "timed_out"
+    case .queueFull: "queue_full"
+    case .draining: "draining"
+    case .noCapacity: "no_capacity"
+    }
+  }
+}

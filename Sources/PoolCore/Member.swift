@@ -1,0 +1,122 @@
+/// One connection of the pool, from the start of its login to its close.
+struct Member: Sendable {
+  enum State: Hashable, Sendable {
+    /// A login is under way. → idle, reserved, gone
+    case connecting
+    /// Open and free. → leased, reserved, verifying, gone
+    case idle
+    /// The probe's own. → idle, gone
+    case reserved
+    /// An empty query is under way. → idle, gone
+    case verifying
+    /// In somebody's hands. → idle, reserved, gone
+    case leased(LeaseID)
+  }
+
+  var state: State
+  /// When `state` began.
+  var since: Instant
+  /// The generation in which it was opened.
+  var generation: Int
+  var host: HostID?
+  /// From here on it is too old; never, while connecting.
+  var expires: Instant = .distantFuture
+  /// When an idle one is next asked whether it is there.
+  var keepAlive: Instant = .distantFuture
+  /// When an idle one above the floor has been idle for too long.
+  var idleUntil: Instant = .distantFuture
+  /// While verifying: because a sibling was lost.
+  var isSuspect = false
+  /// While leased: it cannot be used again.
+  var isBroken = false
+
+  var isOpen: Bool { state != .connecting }
+}
+
+/// The connections of a pool. The number in each state is kept by the one place that changes states.
+///
+/// A *generation* is a set of connections that are given up together, because the server behind them is another one
+/// now. Leases of an earlier generation finish; they are open, but count for nothing else: they are *retired*.
+struct Members: Sendable {
+  private(set) var all: [ConnectionID: Member] = [:]
+  /// Free connections, the one used last at the end: taking from there leaves the others idle long enough to be
+  /// pruned.
+  private(set) var idle: [ConnectionID] = []
+  private(set) var connecting = 0
+  private(set) var leased = 0
+  private(set) var verifying = 0
+  private(set) var retired = 0
+  private(set) var generation = 1
+  private var lastID: UInt64 = 0
+
+  var count: Int { all.count }
+  var open: Int { all.count - connecting }
+  /// Open connections of the present generation.
+  var current: Int { open - retired }
+
+  subscript(id: ConnectionID) -> Member? { all[id] }
+
+  mutating func add(at now: Instant) -> ConnectionID {
+    lastID += 1
+    let id = ConnectionID(lastID)
+    all[id] = Member(state: .connecting, since: now, generation: generation)
+    connecting += 1
+    return id
+  }
+
+  /// Its login succeeded: it belongs to the present generation, whenever it was begun.
+  mutating func opened(_ id: ConnectionID, host: HostID, expires: Instant) {
+    guard let index = all.index(forKey: id) else { return }
+    all.values[index].host = host
+    all.values[index].expires = expires
+    all.values[index].generation = generation
+  }
+
+  /// Begins another generation. Whatever is not leased is expected to be closed.
+  mutating func nextGeneration() {
+    generation += 1
+    retired = leased
+  }
+
+  func isRetired(_ member: Member) -> Bool { member.isOpen && member.generation != generation }
+
+  /// Moves a member to another state. No-op for one that is gone.
+  mutating func move(_ id: ConnectionID, to state: Member.State, at now: Instant) {
+    guard let index = all.index(forKey: id) else { return }
+    leave(all.values[index].state, id)
+    all.values[index].state = state
+    all.values[index].since = now
+    switch state {
+    case .connecting: connecting += 1
+    case .idle: idle.append(id)
+    case .leased: leased += 1
+    case .verifying: verifying += 1
+    case .reserved: break
+    }
+  }
+
+  mutating func update(_ id: ConnectionID, _ change: (inout Member) -> Void) {
+    guard let index = all.index(forKey: id) else { return }
+    let state = all.values[index].state
+    change(&all.values[index])
+    assert(all.values[index].state == state, "a state changes by move(_:to:at:) only")
+  }
+
+  @discardableResult
+  mutating func remove(_ id: ConnectionID) -> Member? {
+    guard let member = all.removeValue(forKey: id) else { return nil }
+    leave(member.state, id)
+    if isRetired(member) { retired = max(0, retired - 1) }
+    return member
+  }
+
+  private mutating func leave(_ state: Member.State, _ id: ConnectionID) {
+    switch state {
+    case .connecting: connecting -= 1
+    case .idle: if idle.last == id { idle.removeLast() } else { idle.removeAll { $0 == id } }
+    case .leased: leased -= 1
+    case .verifying: verifying -= 1
+    case .reserved: break
+    }
+  }
+}

@@ -1,0 +1,116 @@
+/// Ending cleanly, in two phases. *Lame duck*: `/ready` says no from the first moment, everything else works as
+/// usual, because traffic is still arriving. *Closing*: nothing new is served, leases in use may finish. A drain
+/// never ends the process, and can be taken back.
+extension PoolCore {
+  /// Closing begins at the latest this long before the deadline, so that leases have time to finish.
+  static let closingTime: Duration = .seconds(5)
+  /// The lame duck phase goes on until no lease has been taken for this long.
+  static let quietTime: Duration = .seconds(1)
+  /// A termination skips the delay when no lease was taken for this long: nobody sends traffic here.
+  static let unusedTime: Duration = .seconds(5)
+  /// Logins under way when closing begins may finish, so that they too end in an orderly way.
+  static let loginGrace: Duration = .milliseconds(500)
+
+  mutating func beginDrain(deadline: Instant, delay: Duration, at now: Instant) {
+    switch phase {
+    case .drained:
+      if let drain { effects.append(.drained(drain)) }
+    case .draining:
+      guard let current = drain else { return }
+      drain?.deadline = min(current.deadline, max(deadline, now))
+      advanceDrain(at: now)
+    case .starting, .warming, .ready, .unready:
+      drain = DrainProgress(stage: .lameDuck, began: now, deadline: max(deadline, now))
+      drainDelay = delay
+      enter(.draining, at: now)
+      advanceDrain(at: now)
+    }
+  }
+
+  mutating func terminate(deadline: Instant, at now: Instant) {
+    terminating = true
+    let isUnused = lastLease.map { now - $0 >= Self.unusedTime } ?? true
+    if isUnused { drainDelay = .zero }
+    beginDrain(deadline: deadline, delay: isUnused ? .zero : settings.drainDelay, at: now)
+  }
+
+  mutating func resume(at now: Instant) {
+    guard !terminating else { return effects.append(.resumeRefused("the process is ending")) }
+    switch phase {
+    case .starting, .warming, .ready, .unready:
+      effects.append(.resumed)
+    case .draining, .drained:
+      if phase == .draining { effects.append(.drainTakenBack) }
+      drain = nil
+      alarms.drain = nil
+      effects.append(.resumed)
+      // Warm anew: what was known of the database is from before.
+      probe.report.successesInRow = 0
+      probe.report.failuresInRow = 0
+      enter(.warming, at: now)
+      askProbe(at: now)
+    }
+  }
+
+  mutating func advanceDrain(at now: Instant) {
+    guard phase == .draining, let progress = drain else { return }
+    switch progress.stage {
+    case .lameDuck:
+      let end = endOfLameDuck(progress)
+      if now >= end { beginClosing(at: now) } else { alarms.drain = end }
+    case .closing:
+      let abandonLogins = (closingBegan ?? now) + Self.loginGrace
+      if now >= min(abandonLogins, progress.deadline) {
+        for (id, member) in members.all where member.state == .connecting {
+          members.remove(id)
+          effects.append(.abandonLogin(id))
+        }
+      }
+      if now >= progress.deadline {
+        for id in members.all.keys {
+          drain?.cut += 1
+          close(id, .cutOff)
+        }
+      }
+      alarms.drain = members.connecting > 0 ? min(abandonLogins, progress.deadline) : progress.deadline
+    case .done: alarms.drain = nil
+    }
+  }
+
+  private func endOfLameDuck(_ progress: DrainProgress) -> Instant {
+    let delayed = progress.began + drainDelay
+    let quiet = lastLease.map { $0 + Self.quietTime } ?? progress.began
+    let latest = max(progress.deadline - Self.closingTime, delayed)
+    return min(max(delayed, quiet), latest, progress.deadline)
+  }
+
+  private mutating func beginClosing(at now: Instant) {
+    drain?.stage = .closing
+    drain?.inUse = members.leased
+    closingBegan = now
+    ageing = nil
+    while let lease = queue.next() {
+      drain?.refused += 1
+      refuse(lease, .draining)
+    }
+    for (id, member) in members.all {
+      switch member.state {
+      case .idle, .reserved, .verifying: close(id, .drain)
+      case .connecting, .leased: break
+      }
+    }
+    advanceDrain(at: now)
+  }
+
+  /// The last connection is gone: the drain is done.
+  mutating func considerDrained(at now: Instant) {
+    guard phase == .draining, drain?.stage == .closing, members.count == 0 else { return }
+    drain?.stage = .done
+    drain?.ended = now
+    alarms = Alarms()
+    probe.scout = nil
+    probe.isProven = false
+    enter(.drained, at: now)
+    if let drain { effects.append(.drained(drain)) }
+  }
+}

@@ -1,0 +1,62 @@
+/// Callers: first come, first served, handed over directly. A connection that comes free goes to the caller that has
+/// waited longest; nobody can take it in between.
+extension PoolCore {
+  mutating func acquire(_ lease: LeaseID, deadline: Instant, at now: Instant) {
+    guard leases[lease] == nil else { return impossible("\(lease) acquired twice") }
+    guard isServing else { return refuse(lease, .draining) }
+    guard settings.maxConnections > 1 else { return refuse(lease, .noCapacity) }
+    if queue.isEmpty, let id = members.idle.last { return grant(id, to: lease, at: now) }
+    guard deadline > now else { return refuse(lease, .timedOut(waited: .zero)) }
+    guard queue.count < settings.waitingLimit else {
+      return refuse(lease, .queueFull(limit: settings.waitingLimit))
+    }
+    queue.add(lease, deadline: deadline, at: now)
+  }
+
+  mutating func release(_ lease: LeaseID, reusable: Bool, _ fault: Fault?, at now: Instant) {
+    guard let id = leases.removeValue(forKey: lease), let member = members[id] else {
+      // Cut off by the deadline of a drain.
+      return
+    }
+    if let fault, !member.isBroken { lost(id, fault, at: now) }
+    if drain?.stage == .closing {
+      drain?.finished += 1
+      return close(id, .drain)
+    }
+    if let now = members[id], members.isRetired(now) { return close(id, .retired) }
+    if !reusable || member.isBroken { return close(id, .broken) }
+    if ageing?.old == id {
+      // Too old, and its place is taken or needed: it is not handed on.
+      members.move(id, to: .idle, at: now)
+      advanceAgeing(at: now)
+      if members[id] == nil { return }
+    }
+    makeIdle(id, at: now)
+    advanceAgeing(at: now)
+  }
+
+  /// A connection has come free: for the probe if it has none, for the caller that has waited longest, or for later.
+  mutating func makeIdle(_ id: ConnectionID, at now: Instant) {
+    let spread = 0.8 + 0.4 * random.fraction()
+    let keepAlive = now + settings.healthCheckInterval.scaled(by: spread)
+    let idleUntil = now + settings.idleTimeout.scaled(by: spread)
+    members.update(id) { ($0.keepAlive, $0.idleUntil) = (keepAlive, idleUntil) }
+    wakeForUpkeep(by: min(keepAlive, idleUntil))
+    if probe.connection == nil { return reserve(id, at: now) }
+    members.move(id, to: .idle, at: now)
+    if let lease = queue.next() { grant(id, to: lease, at: now) }
+  }
+
+  private mutating func grant(_ id: ConnectionID, to lease: LeaseID, at now: Instant) {
+    members.move(id, to: .leased(lease), at: now)
+    leases[lease] = id
+    lastLease = now
+    counters.leases += 1
+    effects.append(.grant(lease, id))
+  }
+
+  mutating func refuse(_ lease: LeaseID, _ why: AcquireRefusal) {
+    counters.acquireFailures[why.name, default: 0] += 1
+    effects.append(.refuse(lease, why))
+  }
+}

@@ -1,0 +1,140 @@
+/// Asking the database. One connection is the probe's own. When it fails, a second witness is asked at once: an idle
+/// connection if there is one, otherwise a scout login. What decides readiness is counted here, judged elsewhere.
+extension PoolCore {
+  /// After a failed probe the next one follows at most this much later.
+  static let retryProbeAfter: Duration = .milliseconds(250)
+
+  /// Takes an idle connection for the probe if it has none, and sees to it that the next question is scheduled.
+  mutating func considerProbe(at now: Instant) {
+    guard isServing else {
+      alarms.probe = nil
+      alarms.probeDeadline = nil
+      alarms.witnessLate = nil
+      return
+    }
+    if probe.connection == nil, let witness = freshIdle ?? members.idle.last { reserve(witness, at: now) }
+  }
+
+  /// Connections are open and of use: anything but drained, and closing.
+  var isServing: Bool {
+    switch phase {
+    case .starting, .warming, .ready, .unready: true
+    case .draining: drain?.stage == .lameDuck
+    case .drained: false
+    }
+  }
+
+  /// Makes an open connection the probe's own, and asks it at once.
+  mutating func reserve(_ id: ConnectionID, at now: Instant) {
+    members.move(id, to: .reserved, at: now)
+    probe.connection = id
+    askProbe(at: now)
+  }
+
+  mutating func askProbe(at now: Instant) {
+    guard isServing, let id = probe.connection, probe.asked == nil else { return }
+    probe.asked = now
+    alarms.probe = nil
+    alarms.probeDeadline = now + settings.probeTimeout
+    effects.append(.probe(id))
+  }
+
+  mutating func probeAnswered(_ id: ConnectionID, at now: Instant) {
+    guard probe.connection == id, let asked = probe.asked else { return }
+    probe.asked = nil
+    alarms.probeDeadline = nil
+    probe.isProven = true
+    probe.report.last = .init(at: now, took: now - asked)
+    probe.report.lastGood = now
+    probe.report.failuresInRow = 0
+    probe.report.successesInRow += 1
+    counters.probesSucceeded += 1
+    let enough = probe.report.successesInRow >= settings.rise
+    alarms.probe = enough ? asked + settings.probeInterval : now + Self.retryProbeAfter
+    advanceAgeing(at: now)
+  }
+
+  mutating func probeFailed(_ id: ConnectionID, _ fault: Fault, usable: Bool, at now: Instant) {
+    guard probe.connection == id, let asked = probe.asked else { return }
+    guard usable else { return ended(id, fault, at: now) }
+    probe.asked = nil
+    alarms.probeDeadline = nil
+    count(fault, took: now - asked, at: now)
+    if retiresGeneration(fault) { return retireGeneration(.retired, at: now) }
+    // The connection works, the question does not: ask it of another one, or again, but do not log in for it.
+    if probe.report.failuresInRow == 1, let witness = freshIdle {
+      members.move(id, to: .idle, at: now)
+      return reserve(witness, at: now)
+    }
+    let wait = Self.retryProbeAfter.scaled(by: Double(1 << min(max(probe.report.failuresInRow - 1, 0), 16)))
+    alarms.probe = now + min(wait, settings.probeInterval)
+  }
+
+  mutating func probeTimedOut(at now: Instant) {
+    guard let id = probe.connection, let asked = probe.asked else { return }
+    let fault = Fault(.timedOut, at: .probe)
+    count(fault, took: now - asked, at: now)
+    close(id, .silent)
+    // A second silent one is no accident of a single connection.
+    if probe.report.failuresInRow >= settings.fall { retireGeneration(.silent, at: now) }
+  }
+
+  /// The scout is the witness: it counts as failed when it takes longer than a probe may, and is left to run.
+  mutating func scoutStarted(_ id: ConnectionID, at now: Instant) {
+    probe.scout = Probe.Scout(id: id)
+    alarms.witnessLate = now + settings.probeTimeout
+  }
+
+  mutating func witnessIsLate(at now: Instant) {
+    guard let scout = probe.scout, !scout.isCounted else { return }
+    probe.scout?.isCounted = true
+    guard firstReady != nil else { return }
+    count(
+      Fault(.timedOut, at: .probe, message: "a new login took too long"), took: settings.probeTimeout, at: now
+    )
+  }
+
+  mutating func witnessArrived(_ id: ConnectionID) {
+    guard probe.scout?.id == id else { return }
+    probe.scout = nil
+    alarms.witnessLate = nil
+  }
+
+  mutating func witnessFailed(_ id: ConnectionID, _ fault: Fault, at now: Instant) {
+    guard let scout = probe.scout, scout.id == id else { return }
+    witnessArrived(id)
+    guard probe.connection == nil else { return }
+    // A full server is a living one, while leases of ours prove that it serves.
+    if fault.sqlState == .tooManyConnections, members.open > 0 { return }
+    if scout.isCounted {
+      // The same attempt, with a better reason than "late".
+      probe.report.last?.fault = fault
+      probe.lastFault = fault
+    } else {
+      count(fault, took: .zero, at: now)
+    }
+  }
+
+  /// One more failed probe.
+  mutating func count(_ fault: Fault, took: Duration, at now: Instant) {
+    probe.report.last = .init(at: now, took: took, fault: fault)
+    probe.report.failuresInRow += 1
+    probe.report.successesInRow = 0
+    probe.lastFault = fault
+    counters.probesFailed += 1
+    record(fault, during: .probe, at: now)
+  }
+
+  /// The probe's connection is gone.
+  mutating func probeConnectionGone() {
+    probe.connection = nil
+    probe.asked = nil
+    alarms.probe = nil
+    alarms.probeDeadline = nil
+  }
+
+  /// The idle connection used last, other than the one that is being replaced.
+  var freshIdle: ConnectionID? {
+    members.idle.last { $0 != ageing?.old }
+  }
+}

@@ -1,0 +1,178 @@
+/// Every decision of the pool, and nothing else: no I/O, no clock, no threads.
+///
+/// It is told what happened, and when (`handle`), and answers what has to be done. `nextWake` says when it wants to
+/// be told the time again even if nothing happens. The shell that runs it on real connections and the simulator
+/// that runs thousands of it in virtual time both do just that.
+///
+/// The rules are in the extensions beside this file, one idea each:
+/// - `PoolCore+Logins`: when to open a connection
+/// - `PoolCore+Probe`: asking the database, witnesses, and what counts as lost
+/// - `PoolCore+Readiness`: phases, hysteresis, and what to say when the database is lost
+/// - `PoolCore+Leases`: callers that acquire and release
+/// - `PoolCore+Losses`: connections that end, are verified, or given up together
+/// - `PoolCore+Ageing`: replacing old connections, pruning idle ones
+/// - `PoolCore+Drain`: lame duck, closing, resume
+public struct PoolCore: Sendable {
+  public let settings: PoolSettings
+  var random: RandomSource
+
+  var phase = Snapshot.Phase.starting
+  var phaseSince: Instant
+  let started: Instant
+  var firstReady: Instant?
+  var held: Held?
+  var begun = false
+  var terminating = false
+
+  var members = Members()
+  /// New connections go where the probe's connection is.
+  var probe = Probe()
+  var logins = LoginPacing()
+  var ageing: Ageing?
+  var lastUnaskedEnd: Instant?
+
+  var queue = WaitQueue()
+  var leases: [LeaseID: ConnectionID] = [:]
+  var lastLease: Instant?
+
+  var drain: DrainProgress?
+  var drainDelay: Duration = .zero
+  var closingBegan: Instant?
+
+  var alarms = Alarms()
+  var effects: [Effect] = []
+  var counters = Counters()
+  var timeline: [Transition] = []
+  var faults: [FaultRecord] = []
+  var lastDegraded = false
+
+  /// `seed` decides every random choice. `drained`: a drain marker was found, so it begins drained and waits for a
+  /// resume. `settings` are expected to be valid.
+  public init(settings: PoolSettings, seed: UInt64, drained: Bool = false, at now: Instant) {
+    self.settings = settings
+    random = RandomSource(seed: seed)
+    started = now
+    phaseSince = now
+    if drained {
+      phase = .drained
+      drain = DrainProgress(stage: .done, began: now, deadline: now)
+      drain?.ended = now
+    }
+  }
+
+  /// When each rule wants to be woken. Derived from nothing else, so each is set and cleared where its rule is.
+  struct Alarms: Sendable {
+    var probe: Instant?
+    var probeDeadline: Instant?
+    var witnessLate: Instant?
+    var login: Instant?
+    var hold: Instant?
+    var upkeep: Instant?
+    var verifyDeadline: Instant?
+    var drain: Instant?
+  }
+
+  /// The next moment at which `handle(.wake, …)` has something to do.
+  public var nextWake: Instant? {
+    var next = queue.nextDeadline
+    func take(_ alarm: Instant?) {
+      if let alarm { next = next.map { min($0, alarm) } ?? alarm }
+    }
+    take(alarms.probe)
+    take(alarms.probeDeadline)
+    take(alarms.witnessLate)
+    take(alarms.login)
+    take(alarms.hold)
+    take(alarms.upkeep)
+    take(alarms.verifyDeadline)
+    take(alarms.drain)
+    return next
+  }
+
+  public mutating func handle(_ event: Event, at now: Instant) -> [Effect] {
+    var done: [Effect] = []
+    handle(event, at: now, into: &done)
+    return done
+  }
+
+  /// As `handle(_:at:)`, reusing the caller's storage: what `buffer` held is lost.
+  public mutating func handle(_ event: Event, at now: Instant, into buffer: inout [Effect]) {
+    effects.removeAll(keepingCapacity: true)
+    switch event {
+    case .begin: begin(at: now)
+    case .wake: wake(at: now)
+    case .loggedIn(let id, let host, let took): loggedIn(id, host: host, took: took, at: now)
+    case .loginFailed(let id, let fault): loginFailed(id, fault, at: now)
+    case .probeAnswered(let id): probeAnswered(id, at: now)
+    case .probeFailed(let id, let fault, let usable): probeFailed(id, fault, usable: usable, at: now)
+    case .verified(let id): verified(id, at: now)
+    case .ended(let id, let fault): ended(id, fault, at: now)
+    case .acquire(let lease, let deadline): acquire(lease, deadline: deadline, at: now)
+    case .abandon(let lease): _ = queue.cancel(lease)
+    case .release(let lease, let reusable, let fault): release(lease, reusable: reusable, fault, at: now)
+    case .credentialsChanged: logins.tryAgainSoon(at: now, random: &random)
+    case .drain(let deadline): beginDrain(deadline: deadline, delay: settings.drainDelay, at: now)
+    case .terminate(let deadline): terminate(deadline: deadline, at: now)
+    case .resume: resume(at: now)
+    }
+    settle(at: now)
+    swap(&effects, &buffer)
+  }
+
+  private mutating func begin(at now: Instant) {
+    guard !begun else { return impossible("begin twice") }
+    begun = true
+    guard phase == .starting else { return }
+    let splay = random.duration(from: .zero, to: settings.splay)
+    if splay > .zero { logins.wait(until: now + splay) } else { enter(.warming, at: now) }
+  }
+
+  /// Each alarm that is due is cleared before its rule runs, so that a rule can set it again.
+  private mutating func wake(at now: Instant) {
+    func due(_ alarm: inout Instant?) -> Bool {
+      guard let at = alarm, at <= now else { return false }
+      alarm = nil
+      return true
+    }
+    while let (lease, waited) = queue.expired(at: now) { refuse(lease, .timedOut(waited: waited)) }
+    if due(&alarms.probeDeadline) { probeTimedOut(at: now) }
+    if due(&alarms.witnessLate) { witnessIsLate(at: now) }
+    if due(&alarms.verifyDeadline) { verifyTimedOut(at: now) }
+    if due(&alarms.probe) { askProbe(at: now) }
+    if due(&alarms.drain) { advanceDrain(at: now) }
+    if due(&alarms.upkeep) { upkeep(at: now) }
+    _ = due(&alarms.hold)
+    _ = due(&alarms.login)
+  }
+
+  /// After every event: whatever follows from the state as it is now.
+  private mutating func settle(at now: Instant) {
+    considerDrained(at: now)
+    considerProbe(at: now)
+    judge(at: now)
+    considerLogins(at: now)
+    noteDegradation(at: now)
+  }
+
+  /// An event that the rules say cannot happen: a bug of the shell, but nothing to die of in production.
+  mutating func impossible(_ what: @autoclosure () -> String) {
+    counters.impossibleEvents += 1
+    assertionFailure(what())
+  }
+
+  /// Keeps the fault for the snapshot, and tells the log unless the same was seen lately: an outage is a few lines,
+  /// however long it lasts.
+  mutating func record(_ fault: Fault, during context: FaultContext, at now: Instant) {
+    var record = FaultRecord(fault: fault, first: now, last: now, count: 1)
+    if let index = faults.lastIndex(where: { $0.fault.kind == fault.kind && $0.fault.step == fault.step }) {
+      let earlier = faults.remove(at: index)
+      record.first = earlier.first
+      record.count += earlier.count
+      if now - earlier.last >= .seconds(300) { effects.append(.fault(fault, during: context)) }
+    } else {
+      effects.append(.fault(fault, during: context))
+    }
+    faults.append(record)
+    if faults.count > 20 { faults.removeFirst() }
+  }
+}

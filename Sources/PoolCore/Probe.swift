@@ -1,0 +1,20 @@
+/// The probe: which connection it asks on, whether a question is under way, and what it has heard.
+struct Probe: Sendable {
+  /// The connection reserved for it; nil while there is none, and a login is the witness.
+  var connection: ConnectionID?
+  /// A question is under way since then.
+  var asked: Instant?
+  /// The reserved connection, or the one before it in the same generation, has answered.
+  var isProven = false
+  var report = ProbeReport()
+  /// What failed last, kept through successes that are not enough yet.
+  var lastFault: Fault?
+  /// The login that is to become the probe's connection.
+  var scout: Scout?
+
+  struct Scout: Sendable {
+    var id: ConnectionID
+    /// It was too slow and has been counted as a failed probe: its own failure is not counted again.
+    var isCounted = false
+  }
+}
