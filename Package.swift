@@ -35,7 +35,9 @@ let package = Package(
       name: "warmgate", dependencies: ["PoolCore", "EventLoop", "Postgres", "WarmPool", "Health", "CLinux"],
       swiftSettings: swiftSettings),
 
-    .target(name: "Support", dependencies: [], path: "Tests/Support", swiftSettings: swiftSettings),
+    .target(name: "CSupport", path: "Tests/CSupport"),
+    .target(name: "Support", dependencies: ["CSupport"], path: "Tests/Support", swiftSettings: swiftSettings),
+    tests("SupportTests", ["Support"]),
     tests("PoolCoreTests", ["PoolCore"]),
     tests("EventLoopTests", ["EventLoop", "Support"]),
     tests("PostgresTests", ["Postgres", "Support"]),

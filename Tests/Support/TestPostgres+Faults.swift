@@ -1,0 +1,71 @@
+import Foundation
+
+extension TestPostgres {
+  /// SIGKILL to the postmaster and every process of it; returns when they are gone. `start` recovers.
+  public func kill() async {
+    await blocking { self.killBlocking() }
+  }
+
+  /// SIGSTOP to every process: TCP connects still succeed (the kernel's backlog), nothing is answered.
+  public func suspend() async {
+    await blocking {
+      // The postmaster first, so that no child is born in between.
+      guard let pid = self.pid else { return }
+      Glibc.kill(pid, SIGSTOP)
+      for child in childProcesses(of: pid) { Glibc.kill(child, SIGSTOP) }
+    }
+  }
+
+  /// SIGCONT to every process.
+  public func resume() async {
+    await blocking { self.resumeBlocking() }
+  }
+
+  /// The pids of all server processes but the postmaster.
+  public var backends: [pid_t] { pid.map(childProcesses) ?? [] }
+
+  func resumeBlocking() {
+    guard let pid else { return }
+    for child in childProcesses(of: pid) { Glibc.kill(child, SIGCONT) }
+    Glibc.kill(pid, SIGCONT)
+  }
+
+  func killBlocking() {
+    guard let postmaster = state.withLock({ $0.postmaster }), postmaster.isRunning else { return }
+    postmaster.signal(SIGSTOP)
+    let children = childProcesses(of: postmaster.pid)
+    postmaster.kill()
+    children.forEach { Glibc.kill($0, SIGKILL) }
+    // Orphans are reaped by init in its own time; a zombie holds nothing any more.
+    _ = eventuallyBlocking(within: .seconds(10)) { children.allSatisfy(isGone) }
+  }
+
+  /// A killed server leaves its System V segment (56 bytes); line 7 of the pid file is `key id`.
+  func removeSharedMemory() {
+    guard let file = try? String(contentsOfFile: dataDirectory + "/postmaster.pid", encoding: .utf8) else {
+      return
+    }
+    let lines = file.split(separator: "\n", omittingEmptySubsequences: false)
+    guard lines.count > 6, let segment = lines[6].split(separator: " ").last.flatMap({ Int32($0) }) else {
+      return
+    }
+    shmctl(segment, IPC_RMID, nil)
+  }
+}
+
+/// The children of a process, whichever of its threads made them.
+func childProcesses(of parent: pid_t) -> [pid_t] {
+  let tasks = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(parent)/task")) ?? []
+  return tasks.flatMap { task in
+    let text = (try? String(contentsOfFile: "/proc/\(parent)/task/\(task)/children", encoding: .utf8)) ?? ""
+    return text.split(whereSeparator: \.isWhitespace).compactMap { pid_t($0) }
+  }
+}
+
+/// It has ended; it may still be listed as a zombie.
+func isGone(_ pid: pid_t) -> Bool {
+  guard let line = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
+    let name = line.lastIndex(of: ")")
+  else { return true }
+  return line[name...].dropFirst(2).first == "Z"
+}
