@@ -102,7 +102,7 @@ func spawn(
   guard let program = command.first else { throw FixtureError("an empty command") }
   var arguments = command.map { strdup($0) } + [nil]
   var variables = environment.map { strdup("\($0)=\($1)") } + [nil]
-  defer { (arguments + variables).forEach { free($0) } }
+  defer { for text in arguments + variables { free(text) } }
   var pid: pid_t = 0
   let failure = support_spawn(&pid, &arguments, &variables, input, output, errors)
   guard failure == 0 else {

@@ -48,7 +48,7 @@ func runBlocking(
   // Files, not pipes: nothing can fill up, and a grandchild that keeps one open keeps nobody waiting.
   let input = try scratchFile(containing: input)
   let (output, errors) = (try scratchFile(), try scratchFile())
-  defer { [input, output, errors].forEach { close($0) } }
+  defer { for file in [input, output, errors] { close(file) } }
   let child = try ChildProcess(
     command, environment: environment, input: input, output: output, errors: errors)
   guard let status = child.waitBlocking(within: limit) else {

@@ -5,7 +5,7 @@ enum Descriptors {
   static func pipe() -> (reading: Int32, writing: Int32) {
     var ends: [Int32] = [-1, -1]
     guard Glibc.pipe(&ends) == 0 else { fatalError("no pipe: \(errnoText())") }
-    ends.forEach(closeOnExec)
+    for end in ends { closeOnExec(end) }
     return (ends[0], ends[1])
   }
 

@@ -35,7 +35,7 @@ extension TestPostgres {
     postmaster.signal(SIGSTOP)
     let children = childProcesses(of: postmaster.pid)
     postmaster.kill()
-    children.forEach { Glibc.kill($0, SIGKILL) }
+    for child in children { Glibc.kill(child, SIGKILL) }
     // Orphans are reaped by init in its own time; a zombie holds nothing any more.
     _ = eventuallyBlocking(within: .seconds(10)) { children.allSatisfy(isGone) }
   }

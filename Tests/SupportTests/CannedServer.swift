@@ -1,0 +1,44 @@
+import Foundation
+import Support
+import Synchronization
+
+/// A TCP server that answers whatever arrives with fixed bytes and closes.
+final class CannedServer: Sendable {
+  let port: Int
+  private let listener: Int32
+  private let answer: Mutex<String>
+
+  init(_ answer: String) throws {
+    self.answer = Mutex(answer)
+    port = freePort()
+    listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = in_port_t(port).bigEndian
+    address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
+    let bound = withUnsafePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(listener, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+      }
+    }
+    guard bound == 0, listen(listener, 16) == 0 else { throw FixtureError("cannot listen on \(port)") }
+    Thread.detachNewThread { [listener, weak self] in
+      var buffer = [UInt8](repeating: 0, count: 4096)
+      while true {
+        let client = accept(listener, nil, nil)
+        guard client >= 0, let answer = self?.answer.withLock({ $0 }) else { return }
+        _ = read(client, &buffer, buffer.count)
+        _ = answer.withCString { write(client, $0, strlen($0)) }
+        close(client)
+      }
+    }
+  }
+
+  deinit {
+    // Wakes the thread in accept.
+    shutdown(listener, Int32(SHUT_RDWR))
+    close(listener)
+  }
+
+  func willAnswer(_ text: String) { answer.withLock { $0 = text } }
+}
