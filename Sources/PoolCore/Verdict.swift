@@ -32,6 +32,21 @@ public struct Verdict: Hashable, Sendable {
 
     public var passed: Bool { failure == nil }
   }
+
+  /// The verdict if some checks are left out (`?exclude=NAME`). Those that cannot be excluded count all the same.
+  public func excluding(_ names: Set<Check.Name>) -> Verdict {
+    let excluded = names.filter(\.canBeExcluded)
+    if excluded.isEmpty { return self }
+    var rest = self
+    rest.checks.removeAll { excluded.contains($0.name) }
+    var failures: [Reason] = []
+    for failure in rest.checks.compactMap(\.failure) where !failures.contains(failure) {
+      failures.append(failure)
+    }
+    rest.isReady = failures.isEmpty
+    rest.reasons = failures.isEmpty ? rest.checks.compactMap(\.note) : failures
+    return rest
+  }
 }
 
 extension Snapshot {
@@ -66,7 +81,7 @@ extension Snapshot {
     switch failure {
     case nil: break
     case .probeFailed?: probeFailure = failure
-    case .databaseLost?: (poolFailure, probeFailure) = (failure, failure)
+    case .databaseLost?, .starting?: (poolFailure, probeFailure) = (failure, failure)
     case .warming(let open, let min, _)?:
       // The floor may stand while the probe has not answered, and the other way about.
       if open < min { poolFailure = failure }

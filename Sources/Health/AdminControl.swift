@@ -1,0 +1,88 @@
+import PoolCore
+
+/// What the admin listener can ask of the instance. Each closure is called on the listener's thread and must return
+/// at once; a completion may be called from any thread, once, however much later.
+public struct AdminControl: Sendable {
+  /// Starts a drain, or joins the one under way. The completion is called when it is done or has been taken back.
+  public var drain: @Sendable (DrainRequest, @escaping @Sendable (DrainAnswer) -> Void) -> Void
+  /// Takes a drain back.
+  public var resume: @Sendable (@escaping @Sendable (ResumeAnswer) -> Void) -> Void
+  /// Drains, then ends the process. Called once the answer to the request has been sent.
+  public var quit: @Sendable () -> Void
+
+  public init(
+    drain: @escaping @Sendable (DrainRequest, @escaping @Sendable (DrainAnswer) -> Void) -> Void,
+    resume: @escaping @Sendable (@escaping @Sendable (ResumeAnswer) -> Void) -> Void,
+    quit: @escaping @Sendable () -> Void
+  ) {
+    self.drain = drain
+    self.resume = resume
+    self.quit = quit
+  }
+}
+
+public struct DrainRequest: Hashable, Sendable {
+  /// Instead of `--drain-timeout`; nil if the caller named none.
+  public var timeout: Duration?
+  /// False: the caller has been answered already, and only a refusal is of interest (it is logged).
+  public var wait: Bool
+
+  public init(timeout: Duration? = nil, wait: Bool = true) {
+    self.timeout = timeout
+    self.wait = wait
+  }
+}
+
+public enum DrainAnswer: Hashable, Sendable {
+  /// Drained; the counts are final.
+  case done(DrainProgress)
+  /// A resume came before the end.
+  case takenBack
+  /// Not begun, with the reason in one line.
+  case refused(String)
+}
+
+public enum ResumeAnswer: Hashable, Sendable {
+  case resumed
+  /// Such as after SIGTERM, with the reason in one line.
+  case refused(String)
+}
+
+/// What `/status` tells besides the snapshot.
+public struct AdminDetails: Hashable, Sendable {
+  /// A setting in force, as it may be shown: without secrets.
+  public struct Setting: Hashable, Sendable {
+    public var name: String
+    public var value: String
+    /// Where it comes from: `flag`, `environment`, `default`.
+    public var source: String
+
+    public init(name: String, value: String, source: String) {
+      self.name = name
+      self.value = value
+      self.source = source
+    }
+  }
+
+  public var version: String
+  /// The instance's name, as in `application_name`.
+  public var instance: String
+  public var settings: [Setting]
+
+  public init(version: String, instance: String, settings: [Setting] = []) {
+    self.version = version
+    self.instance = instance
+    self.settings = settings
+  }
+}
+
+/// A drain, resume or quit that was asked for and not done. It must be logged as an error: kubelet ignores the
+/// status of a hook, so nobody else would ever know.
+public struct RefusedControl: Hashable, Sendable {
+  /// `/drain`, `/resume` or `/quit`.
+  public var path: String
+  public var method: String
+  public var status: Int
+  /// One line.
+  public var reason: String
+}

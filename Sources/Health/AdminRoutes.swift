@@ -1,0 +1,74 @@
+import PoolCore
+
+/// The paths of the admin listener.
+struct AdminRoutes: RequestHandler {
+  let guardian: AdminGuard
+  /// kubelet's `httpGet` hook can only GET. Where it cannot reach anyway, a GET that drains would be a trap.
+  let allowsGetDrain: Bool
+  let observe: @Sendable () -> Observation
+  let control: AdminControl
+  let details: @Sendable () -> AdminDetails
+  let log: @Sendable (RefusedControl) -> Void
+
+  private enum Path: String {
+    case home = "/"
+    case status = "/status"
+    case drain = "/drain"
+    case resume = "/resume"
+    case quit = "/quit"
+
+    var changesSomething: Bool {
+      switch self {
+      case .home, .status: false
+      case .drain, .resume, .quit: true
+      }
+    }
+  }
+
+  func reply(to request: Request) -> Reply {
+    let path = Path(rawValue: request.path)
+    if let refusal = guardian.refusal(of: request) { return .now(refuse(request, refusal)) }
+    guard let path else { return .now(.line(.notFound, "no such path; GET / lists them")) }
+    let allowed = methods(for: path)
+    guard allowed.contains(request.method) else {
+      let list = allowed.map(\.name).joined(separator: ", ")
+      let response = Response.line(
+        .methodNotAllowed, "use \(allowed[0].name)", headers: [Request.Field("Allow", list)])
+      return .now(refuse(request, response))
+    }
+    switch path {
+    case .home: return .now(Response(.ok, .text, body: Self.home))
+    case .status:
+      return .now(Response(.ok, .json, body: StatusBody(observe(), details()).json.text + "\n"))
+    case .drain: return drain(request)
+    case .resume: return resume(request)
+    case .quit: return .nowThen(.line(.accepted, "draining, then ending"), control.quit)
+    }
+  }
+
+  private func methods(for path: Path) -> [Request.Method] {
+    if !path.changesSomething { return [.get, .head] }
+    return path == .drain && allowsGetDrain ? [.post, .get] : [.post]
+  }
+
+  /// Logs a refusal of something that would have changed the instance.
+  func refuse(_ request: Request, _ response: Response) -> Response {
+    if let path = Path(rawValue: request.path), path.changesSomething {
+      log(
+        RefusedControl(
+          path: path.rawValue, method: request.method.name, status: response.status.rawValue,
+          reason: response.body.split(separator: "\n").first.map(String.init) ?? ""))
+    }
+    return response
+  }
+
+  /// In place of a page, until there is one.
+  private static let home = """
+    warmgate admin
+    GET  /status              everything, as JSON
+    POST /drain               drains and waits; ?wait=0 does not wait, ?timeout=20s
+    POST /resume              takes a drain back
+    POST /quit                drains, then ends the process
+
+    """
+}

@@ -1,0 +1,60 @@
+import PoolCore
+
+/// The answer to a question at one moment, before it is put into words.
+struct Answer: Sendable {
+  let question: Question
+  let observation: Observation
+  let exclusions: Exclusions
+  let isVerbose: Bool
+  /// With the exclusions taken off.
+  let verdict: Verdict
+  let isYes: Bool
+  /// Why not.
+  let reasons: [Reason]
+
+  init(
+    _ question: Question, _ observation: Observation, exclusions: Exclusions = .init(),
+    isVerbose: Bool = false
+  ) {
+    self.question = question
+    self.observation = observation
+    self.exclusions = exclusions
+    self.isVerbose = isVerbose
+    let snapshot = observation.snapshot
+    let whole = observation.verdict
+    switch question {
+    case .ready:
+      verdict = whole.excluding(exclusions.names)
+      isYes = verdict.isReady
+      reasons = isYes ? [] : verdict.reasons
+    case .check(let name):
+      verdict = whole
+      let failure = whole.checks.first { $0.name == name }?.failure
+      isYes = failure == nil
+      reasons = failure.map { [$0] } ?? []
+    case .live:
+      verdict = whole
+      isYes = snapshot.isAlive(at: observation.now)
+      reasons = isYes ? [] : [.stalled(observation.now - snapshot.taken)]
+    case .startup:
+      verdict = whole
+      isYes = snapshot.hasBeenReady
+      reasons = isYes ? [] : whole.reasons
+    }
+  }
+
+  func response(as mediaType: MediaType) -> Response {
+    let body =
+      switch mediaType {
+      case .text: isVerbose ? verboseText : text
+      case .json: json.text + "\n"
+      case .healthJSON: healthJSON.text + "\n"
+      }
+    return Response(isYes ? .ok : .serviceUnavailable, mediaType, body: body)
+  }
+
+  /// `starting`, `warming` and so on, or `stalled` when the snapshot is not to be trusted.
+  var state: String {
+    observation.snapshot.stalled(at: observation.now) == nil ? observation.snapshot.phase.rawValue : "stalled"
+  }
+}

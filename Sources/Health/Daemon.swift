@@ -1,0 +1,342 @@
+import CMicrohttpd
+import Glibc
+import PoolCore
+import Synchronization
+
+/// One listener: a thread of its own that accepts, runs libmicrohttpd, and holds clients to their limits.
+///
+/// The library is driven from outside (`MHD_run`) rather than by its own thread. So everything happens on one
+/// thread: the callbacks, the limits, the waking of suspended requests, the stop. There is no lock between them,
+/// no descriptor can be closed behind the limits' back, and what the library cannot do (a limit on the whole time
+/// of a request, room for new clients when idle ones hold every place, no spinning when the process has no
+/// descriptor left) is a few lines around it. The thread sleeps for as long as nothing is due: without a client,
+/// for ever.
+///
+/// `@unchecked Sendable`: after `start`, the thread alone touches every `var`; `mailbox` and `thread` are for all.
+final class Daemon: @unchecked Sendable {
+  let address: ListenAddress
+  private let name: String
+  private let socket: ListenSocket
+  private let limits: ListenLimits
+  private let handler: any RequestHandler
+  private let mailbox: Mailbox
+  private let thread = Mutex<pthread_t?>(nil)
+
+  private var library: OpaquePointer?
+  private var connections: Connections
+  private var acceptsAgain: Instant?
+  /// By ticket: the place of the connection, and what it is told if we stop.
+  private var waiting: [UInt64: (slot: Int, stopped: Response)] = [:]
+  private var lastTicket: UInt64 = 0
+  private var isStopping = false
+
+  /// Connections accepted before those we have are served: a crowd at the door must not starve who is inside.
+  private static let acceptedAtOnce = 32
+  /// How long no connection is accepted after the process ran out of descriptors or memory.
+  private static let pauseWithoutResources: Duration = .milliseconds(50)
+  /// How long a stop waits for the answers to requests that wait.
+  private static let farewell: Duration = .milliseconds(500)
+
+  /// Takes `socket` over. `name` is for the thread: at most 15 bytes.
+  init(
+    socket: ListenSocket, name: String, limits: ListenLimits, handler: any RequestHandler
+  ) throws(ListenSocket.Failure) {
+    self.socket = socket
+    self.name = name
+    self.limits = limits
+    self.handler = handler
+    address = socket.address
+    connections = Connections(limits: limits)
+    guard let mailbox = Mailbox() else {
+      let failure = ListenSocket.Failure("eventfd")
+      socket.close()
+      throw failure
+    }
+    self.mailbox = mailbox
+    try start()
+  }
+
+  private func start() throws(ListenSocket.Failure) {
+    library = warmgate_mhd_start(
+      daemonHandleRequest, daemonRequestCompleted, daemonConnectionChanged,
+      Unmanaged.passUnretained(self).toOpaque(), UInt32(limits.connections + limits.slack),
+      ListenLimits.connectionMemory)
+    guard library != nil else {
+      let code = errno == 0 ? ENOMEM : errno
+      socket.close()
+      throw ListenSocket.Failure("starting the HTTP server", code: code)
+    }
+    // The thread inherits the mask: signals are the process's business, and SIGPIPE must not reach it.
+    var all = sigset_t()
+    var before = sigset_t()
+    sigfillset(&all)
+    pthread_sigmask(SIG_SETMASK, &all, &before)
+    var id = pthread_t()
+    // The thread keeps the daemon alive until it has been stopped: whoever makes one must stop it.
+    let context = Unmanaged.passRetained(self)
+    let result = pthread_create(&id, nil, daemonThread, context.toOpaque())
+    pthread_sigmask(SIG_SETMASK, &before, nil)
+    guard result == 0 else {
+      context.release()
+      MHD_stop_daemon(library)
+      library = nil
+      socket.close()
+      throw ListenSocket.Failure("starting a thread", code: result)
+    }
+    pthread_setname_np(id, name)
+    thread.withLock { $0 = id }
+  }
+
+  /// Answers who waits, closes every connection and the listener, and returns when the thread has ended: after
+  /// half a second at most. From any thread but its own; a second call does nothing.
+  func stop() {
+    guard let id = thread.withLock({ thread in thread.take() }) else { return }
+    mailbox.postStop()
+    pthread_join(id, nil)
+  }
+
+  // MARK: - The thread
+
+  /// Until stopped.
+  fileprivate func run() {
+    guard let library else { return }
+    while !isStopping {
+      wait(library)
+      let now = monotonicNow()
+      takeMail(library)
+      accept(library, at: now)
+      MHD_run(library)
+      connections.sweep(at: monotonicNow())
+    }
+    finish(library)
+  }
+
+  /// Sleeps until the library, the listening socket or the mailbox has something, or a limit passes.
+  private func wait(_ library: OpaquePointer) {
+    let now = monotonicNow()
+    if let again = acceptsAgain, again <= now { acceptsAgain = nil }
+    let isFull = connections.count >= limits.connections + limits.slack
+    var deadline = connections.nextSweep
+    if let again = acceptsAgain { deadline = min(deadline ?? again, again) }
+
+    var pending: UInt64 = 0
+    let libraryIsDue = MHD_get_timeout(library, &pending) == .YES && pending == 0
+    let timeout = libraryIsDue ? 0 : deadline.map { milliseconds(from: now, to: $0) } ?? -1
+    var interests = [
+      pollfd(fd: warmgate_mhd_epoll_fd(library), events: Int16(POLLIN), revents: 0),
+      pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0),
+      // poll(2) leaves out negative descriptors.
+      pollfd(fd: isFull || acceptsAgain != nil ? -1 : socket.descriptor, events: Int16(POLLIN), revents: 0),
+    ]
+    poll(&interests, nfds_t(interests.count), timeout)
+  }
+
+  /// Rounded up, so that a limit has passed when the thread wakes.
+  private func milliseconds(from now: Instant, to deadline: Instant) -> Int32 {
+    Int32(clamping: max(0, (deadline - now).inNanoseconds / 1_000_000 + 1))
+  }
+
+  private func accept(_ library: OpaquePointer, at now: Instant) {
+    if acceptsAgain != nil { return }
+    for _ in 0..<Self.acceptedAtOnce where connections.count < limits.connections + limits.slack {
+      var name = sockaddr_storage()
+      var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+      let flags = Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+      let accepted = withUnsafeMutableBytes(of: &name) { bytes in
+        bytes.withMemoryRebound(to: sockaddr.self) { address in
+          let descriptor = accept4(socket.descriptor, address.baseAddress, &length, flags)
+          // Whatever comes of it, the descriptor is the library's from here.
+          if descriptor >= 0 { MHD_add_connection(library, descriptor, address.baseAddress, length) }
+          return descriptor >= 0
+        }
+      }
+      if accepted { continue }
+      switch errno {
+      case EMFILE, ENFILE, ENOBUFS, ENOMEM:
+        connections.closeSilent(Self.acceptedAtOnce)
+        acceptsAgain = now + Self.pauseWithoutResources
+        return
+      case EAGAIN: return
+      // The client is gone already (accept(2) lists what Linux passes on); the next one may not be.
+      default: continue
+      }
+    }
+    connections.makeRoom()
+  }
+
+  private func takeMail(_ library: OpaquePointer) {
+    let mail = mailbox.take()
+    for (id, response) in mail.answers { answer(id, response) }
+    if mail.stops { isStopping = true }
+  }
+
+  private func answer(_ id: UInt64, _ response: Response) {
+    guard let (slot, _) = waiting.removeValue(forKey: id) else { return }
+    if let connection = connections.answer(ticket: id, in: slot, with: response) {
+      MHD_resume_connection(connection)
+    }
+  }
+
+  /// The library aborts the process if it is stopped while a request is suspended, so every one is answered first.
+  private func finish(_ library: OpaquePointer) {
+    for (id, place) in waiting { answer(id, place.stopped) }
+    waiting = [:]
+    let end = monotonicNow() + Self.farewell
+    repeat {
+      MHD_run(library)
+      // Waiting still, or being sent.
+      guard connections.isAnswering else { break }
+      var interest = pollfd(fd: warmgate_mhd_epoll_fd(library), events: Int16(POLLIN), revents: 0)
+      poll(&interest, 1, 10)
+    } while monotonicNow() < end
+    mailbox.close()
+    MHD_stop_daemon(library)
+    self.library = nil
+    socket.close()
+  }
+
+  // MARK: - What the library's callbacks say
+
+  fileprivate func began(_ connection: OpaquePointer) -> Int {
+    connections.add(
+      descriptor: warmgate_mhd_connection_fd(connection), handle: connection, at: monotonicNow())
+  }
+
+  fileprivate func ended(_ slot: Int) {
+    connections.remove(slot)?.afterwards?()
+  }
+
+  fileprivate func bodyExpected(_ slot: Int) {
+    connections.beginArrival(slot, at: monotonicNow())
+  }
+
+  fileprivate func completed(_ slot: Int) {
+    connections.endRequest(slot, at: monotonicNow())?()
+  }
+
+  /// The request is whole, or was suspended and has its answer.
+  fileprivate func respond(
+    _ connection: OpaquePointer, _ slot: Int, _ request: () -> Request
+  ) -> MHD_Result {
+    if let answer = connections[slot]?.answer { return send(answer, on: connection, slot) }
+    switch handler.reply(to: request()) {
+    case .now(let response): return send(response, on: connection, slot)
+    case .nowThen(let response, let action):
+      connections.setAfterwards(action, of: slot)
+      return send(response, on: connection, slot)
+    case .later(let begin, let crowded, let stopped):
+      if isStopping { return send(stopped, on: connection, slot) }
+      if connections.waitingCount >= ListenLimits.waiting {
+        // A client that is gone makes room; its answer goes nowhere.
+        guard let (_, ticket) = connections.abandoned else { return send(crowded(), on: connection, slot) }
+        answer(ticket, stopped)
+      }
+      lastTicket += 1
+      waiting[lastTicket] = (slot, stopped)
+      connections.beginWaiting(slot, ticket: lastTicket)
+      MHD_suspend_connection(connection)
+      begin(Ticket(id: lastTicket, mailbox: mailbox))
+      return .YES
+    }
+  }
+
+  private func send(_ response: Response, on connection: OpaquePointer, _ slot: Int) -> MHD_Result {
+    connections.beginAnswer(slot, at: monotonicNow())
+    var body = response.body
+    let made = body.withUTF8 { bytes in
+      // Copied by the library, which only reads from it although its type does not say so.
+      MHD_create_response_from_buffer(
+        bytes.count, UnsafeMutableRawPointer(mutating: bytes.baseAddress), .RESPMEM_MUST_COPY)
+    }
+    guard let made else { return .NO }
+    defer { MHD_destroy_response(made) }
+    for header in response.allHeaders { MHD_add_response_header(made, header.name, header.value) }
+    return MHD_queue_response(connection, UInt32(response.status.rawValue), made)
+  }
+}
+
+// MARK: - C callbacks
+//
+// Named functions at the top level: a closure in an isolated context would die in a queue assertion on the
+// listener's thread. `context` is the daemon, which outlives its thread and the library's daemon.
+
+private func daemonThread(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  guard let context else { return nil }
+  Unmanaged<Daemon>.fromOpaque(context).takeRetainedValue().run()
+  return nil
+}
+
+private func daemon(_ context: UnsafeMutableRawPointer?) -> Daemon? {
+  context.map { Unmanaged<Daemon>.fromOpaque($0).takeUnretainedValue() }
+}
+
+/// Places are stored as pointers, one higher: a null pointer is none.
+private func place(_ slot: Int) -> UnsafeMutableRawPointer? { UnsafeMutableRawPointer(bitPattern: slot + 1) }
+private func slot(_ place: UnsafeMutableRawPointer?) -> Int? { place.map { Int(bitPattern: $0) - 1 } }
+
+private func daemonConnectionChanged(
+  _ context: UnsafeMutableRawPointer?, _ connection: OpaquePointer?,
+  _ socketContext: UnsafeMutablePointer<UnsafeMutableRawPointer?>?, _ code: MHD_ConnectionNotificationCode
+) {
+  guard let daemon = daemon(context), let connection, let socketContext else { return }
+  if code == .CONNECTION_NOTIFY_STARTED {
+    socketContext.pointee = place(daemon.began(connection))
+  } else if let slot = slot(socketContext.pointee) {
+    daemon.ended(slot)
+    socketContext.pointee = nil
+  }
+}
+
+/// Called with the head of a request, with each part of its body, and when it is whole. Answering at the first of
+/// these would end a connection that could be kept.
+private func daemonHandleRequest(
+  _ context: UnsafeMutableRawPointer?, _ connection: OpaquePointer?, _ url: UnsafePointer<CChar>?,
+  _ method: UnsafePointer<CChar>?, _ version: UnsafePointer<CChar>?, _ upload: UnsafePointer<CChar>?,
+  _ uploadSize: UnsafeMutablePointer<Int>?, _ requestContext: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+) -> MHD_Result {
+  guard let daemon = daemon(context), let connection, let url, let method, let requestContext,
+    let slot = slot(warmgate_mhd_socket_context(connection))
+  else { return .NO }
+  if requestContext.pointee == nil {
+    requestContext.pointee = place(slot)
+    daemon.bodyExpected(slot)
+    return .YES
+  }
+  if let uploadSize, uploadSize.pointee > 0 {
+    // No route reads a body. The arrival limit bounds what somebody can make us read.
+    uploadSize.pointee = 0
+    return .YES
+  }
+  return daemon.respond(connection, slot) {
+    Request(
+      Request.Method(String(cString: method)), String(cString: url),
+      query: fields(of: connection, .GET_ARGUMENT_KIND), headers: fields(of: connection, .HEADER_KIND))
+  }
+}
+
+private func daemonRequestCompleted(
+  _ context: UnsafeMutableRawPointer?, _ connection: OpaquePointer?,
+  _ requestContext: UnsafeMutablePointer<UnsafeMutableRawPointer?>?, _ reason: MHD_RequestTerminationCode
+) {
+  guard let requestContext, let slot = slot(requestContext.pointee) else { return }
+  requestContext.pointee = nil
+  daemon(context)?.completed(slot)
+}
+
+private func fields(of connection: OpaquePointer, _ kind: MHD_ValueKind) -> [Request.Field] {
+  var fields: [Request.Field] = []
+  withUnsafeMutablePointer(to: &fields) { fields in
+    _ = MHD_get_connection_values(connection, kind, daemonCollectField, UnsafeMutableRawPointer(fields))
+  }
+  return fields
+}
+
+private func daemonCollectField(
+  _ context: UnsafeMutableRawPointer?, _ kind: MHD_ValueKind, _ name: UnsafePointer<CChar>?,
+  _ value: UnsafePointer<CChar>?
+) -> MHD_Result {
+  guard let context, let name else { return .YES }
+  context.assumingMemoryBound(to: [Request.Field].self).pointee
+    .append(Request.Field(String(cString: name), value.map { String(cString: $0) } ?? ""))
+  return .YES
+}

@@ -1,0 +1,45 @@
+import Glibc
+
+/// What a listener allows its clients. The defaults are for a process that mostly does something else.
+struct ListenLimits: Sendable {
+  /// From the acceptance of a connection (or the first bytes of a further request on it) until the whole request
+  /// is here. The library's own timeout starts again with every byte.
+  static let defaultArrival: Duration = .seconds(5)
+  /// How long a connection may rest between requests. Health checkers that reuse a connection ask every 5 to 60 s.
+  static let defaultRest: Duration = .seconds(75)
+  /// From the answer until the client has read it.
+  static let defaultDelivery: Duration = .seconds(10)
+  /// Bytes the library may use for one connection: request line and headers of the request, and of the answer.
+  /// A browser sends all cookies of `localhost` to the admin address.
+  static let connectionMemory = 16 * 1024
+  /// Requests that may wait for an answer at the same moment: drains.
+  static let waiting = 64
+
+  /// Connections held before the ones that have been silent longest are closed in favour of new ones.
+  var connections: Int
+  var arrival = ListenLimits.defaultArrival
+  var rest = ListenLimits.defaultRest
+  var delivery = ListenLimits.defaultDelivery
+
+  init(connections: Int) { self.connections = connections }
+
+  /// How far `connections` may be exceeded until the closed ones are gone.
+  var slack: Int { 64 + connections / 8 }
+
+  /// Half of the files that the process may open, because the pool needs some too; at most 4096, which is 80 MiB
+  /// if every one of them fills its memory.
+  static func health() -> ListenLimits {
+    ListenLimits(connections: min(max(openFiles / 2, 32), 4096))
+  }
+
+  /// A few people and hooks.
+  static func admin() -> ListenLimits {
+    ListenLimits(connections: min(max(openFiles / 16, 16), 256))
+  }
+
+  private static var openFiles: Int {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+    return Int(clamping: limit.rlim_cur)
+  }
+}

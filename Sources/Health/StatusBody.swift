@@ -1,0 +1,98 @@
+import PoolCore
+
+/// `/status`: everything, for operators. Unlike the health listener's bodies it has hosts and the server's own
+/// words; passwords are in none of it.
+struct StatusBody {
+  let observation: Observation
+  let details: AdminDetails
+
+  init(_ observation: Observation, _ details: AdminDetails) {
+    self.observation = observation
+    self.details = details
+  }
+
+  var json: JSON {
+    let snapshot = observation.snapshot
+    let now = observation.now
+    let verdict = observation.verdict
+    let clock = WallClock(now)
+    return [
+      "ready": .bool(verdict.isReady),
+      "state": .string(Answer(.ready, observation).state),
+      "degraded": .bool(verdict.isDegraded),
+      "reasons": .array(verdict.reasons.map { $0.json(withDetail: true) }),
+      "alive": .bool(snapshot.isAlive(at: now)),
+      "version": .string(details.version),
+      "instance": .string(details.instance),
+      "time": .string(clock.time(of: now)),
+      "started": .string(clock.time(of: snapshot.started)),
+      "uptime": .seconds(now - snapshot.started),
+      "state_since": .string(clock.time(of: snapshot.since)),
+      "heartbeat_age": .seconds(now - snapshot.taken),
+      "startup": snapshot.startupJSON,
+      "pool": snapshot.pool.json,
+      "generation": .int(snapshot.generation),
+      "probe": probe(snapshot, now),
+      "login": login(snapshot.login, now),
+      "drain": snapshot.drain?.json(at: now) ?? .null,
+      "counters": counters(snapshot.counters),
+      "timeline": .array(snapshot.timeline.map { transition($0, now, clock) }),
+      "faults": .array(snapshot.faults.map { record($0, now, clock) }),
+      "settings": .array(
+        details.settings.map {
+          ["name": .string($0.name), "value": .string($0.value), "source": .string($0.source)]
+        }),
+    ]
+  }
+
+  private func probe(_ snapshot: Snapshot, _ now: Instant) -> JSON {
+    guard case .object(var members) = snapshot.probe.json(at: now, withDetail: true) else { return .null }
+    members.append(.init("successes_in_row", .int(snapshot.probe.successesInRow)))
+    members.append(.init("trusted_for", snapshot.readyUntil.map { .seconds($0 - now) } ?? .null))
+    return .object(members)
+  }
+
+  private func login(_ login: LoginReport, _ now: Instant) -> JSON {
+    [
+      "failing": .bool(login.isFailing), "failures_in_row": .int(login.failuresInRow),
+      "last_success_age": login.lastSuccessAt.map { .seconds(now - $0) } ?? .null,
+      "last_took": login.lastTook.map { .seconds($0) } ?? .null,
+      "last_fault": login.lastFault?.json(withDetail: true) ?? .null,
+      "last_fault_age": login.lastFaultAt.map { .seconds(now - $0) } ?? .null,
+      "next_in": login.notBefore.map { .seconds(max(.zero, $0 - now)) } ?? .null,
+    ]
+  }
+
+  private func counters(_ counters: Counters) -> JSON {
+    func counts(_ byName: [String: Int]) -> JSON {
+      .object(byName.sorted { $0.key < $1.key }.map { .init($0.key, .int($0.value)) })
+    }
+    return [
+      "logins_succeeded": .int(counters.loginsSucceeded), "logins_failed": .int(counters.loginsFailed),
+      "probes_succeeded": .int(counters.probesSucceeded), "probes_failed": .int(counters.probesFailed),
+      "leases": .int(counters.leases), "acquire_failures": counts(counters.acquireFailures),
+      "closes": counts(counters.closes), "ready_transitions": .int(counters.readyTransitions),
+      "drains_refused": .int(counters.drainsRefused), "impossible_events": .int(counters.impossibleEvents),
+    ]
+  }
+
+  private func transition(_ transition: Transition, _ now: Instant, _ clock: WallClock) -> JSON {
+    [
+      "time": .string(clock.time(of: transition.at)), "age": .seconds(now - transition.at),
+      "from": .string(transition.from.rawValue), "to": .string(transition.to.rawValue),
+      "degraded": .bool(transition.degraded),
+      "reasons": .array(transition.reasons.map { $0.json(withDetail: true) }),
+    ]
+  }
+
+  private func record(_ record: FaultRecord, _ now: Instant, _ clock: WallClock) -> JSON {
+    guard case .object(var members) = record.fault.json(withDetail: true) else { return .null }
+    members += [
+      .init("host", .string(record.fault.host)), .init("message", .string(record.fault.message)),
+      .init("first", .string(clock.time(of: record.first))),
+      .init("last", .string(clock.time(of: record.last))),
+      .init("last_age", .seconds(now - record.last)), .init("count", .int(record.count)),
+    ]
+    return .object(members)
+  }
+}
