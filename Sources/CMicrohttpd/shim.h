@@ -13,6 +13,15 @@
 int accept4(int descriptor, struct sockaddr *address, socklen_t *length, int flags);
 int pthread_setname_np(pthread_t thread, const char *name);
 
+// Which module the SOCK_ constants belong to depends on who includes sys/socket.h first, so Swift cannot always see
+// them. -1 and errno, as the system calls they are.
+static inline int warmgate_stream_socket(int family) {
+  return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+static inline int warmgate_accept(int descriptor, struct sockaddr *address, socklen_t *length) {
+  return accept4(descriptor, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
 // A daemon without a thread and without a listening socket of its own: the caller accepts, and calls MHD_run when
 // the epoll descriptor of warmgate_mhd_epoll_fd is readable or MHD_get_timeout says so, always from one thread.
 // Limits of time are the caller's as well (the library's own counts idleness only).

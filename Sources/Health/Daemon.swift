@@ -141,10 +141,9 @@ final class Daemon: @unchecked Sendable {
     for _ in 0..<Self.acceptedAtOnce where connections.count < limits.connections + limits.slack {
       var name = sockaddr_storage()
       var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-      let flags = Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
       let accepted = withUnsafeMutableBytes(of: &name) { bytes in
         bytes.withMemoryRebound(to: sockaddr.self) { address in
-          let descriptor = accept4(socket.descriptor, address.baseAddress, &length, flags)
+          let descriptor = warmgate_accept(socket.descriptor, address.baseAddress, &length)
           // Whatever comes of it, the descriptor is the library's from here.
           if descriptor >= 0 { MHD_add_connection(library, descriptor, address.baseAddress, length) }
           return descriptor >= 0

@@ -1,3 +1,4 @@
+import CMicrohttpd
 import Glibc
 
 /// A bound, listening, non-blocking socket. Whoever owns it calls `close`.
@@ -100,8 +101,7 @@ struct ListenSocket: Sendable {
   // MARK: - System calls
 
   private static func open(_ family: Int32) throws(Failure) -> Int32 {
-    let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
-    let descriptor = socket(family, type, 0)
+    let descriptor = warmgate_stream_socket(family)
     if descriptor < 0 { throw Failure("socket") }
     // A restart must not wait for the connections of the process before it (TIME_WAIT).
     if family != AF_UNIX { set(descriptor, SOL_SOCKET, SO_REUSEADDR, 1) }
