@@ -28,7 +28,7 @@ let package = Package(
 
     target("PoolCore"),
     target("EventLoop", ["PoolCore", "CLinux"]),
-    target("Postgres", ["PoolCore", "EventLoop", "CLibpq"]),
+    target("Postgres", ["PoolCore", "EventLoop", "CLibpq", "CLinux"]),
     target("WarmPool", ["PoolCore", "EventLoop", "Postgres"]),
     target("Health", ["PoolCore", "CMicrohttpd"]),
     .executableTarget(

@@ -1,0 +1,34 @@
+import EventLoop
+import PoolCore
+
+/// Logs in to a database: host after host, each with a deadline of its own, and hands over connections that live on
+/// a loop. Any number of logins may run at the same time; each uses one thread while it runs.
+public final class Connector: Sendable {
+  public let loop: EventLoop
+  public let database: Database
+  private let abandoned = AbandonedAttempts()
+
+  public init(loop: EventLoop, database: Database) {
+    self.loop = loop
+    self.database = database
+  }
+
+  /// Login attempts that were given up but are still stuck in the system (a resolver that hangs). At four, no other
+  /// is started until one returns.
+  public var stuckAttempts: Int { abandoned.count }
+
+  /// Logs in to the first host that takes us, or to `only` that one. The loop must be running.
+  ///
+  /// When every host fails, the fault is that of the host that says most (the server's own word, else whoever came
+  /// furthest), and its message holds what each of them said. It takes at most `connectTimeout` for each host.
+  /// Cancelling the task abandons the attempt and throws at once.
+  public func login(only host: HostID? = nil) async throws(Fault) -> Connection {
+    let login = Login(loop: loop, database: database, abandoned: abandoned)
+    let outcome = await withTaskCancellationHandler {
+      await login.run(only: host)
+    } onCancel: {
+      login.cancel()
+    }
+    return try outcome.get()
+  }
+}

@@ -1,0 +1,75 @@
+import CLibpq
+import EventLoop
+import PoolCore
+
+/// Owns a `PGconn` and ends it when the last reference goes (with Terminate, if the server can still be told).
+///
+/// `@unchecked Sendable` because a session is used by one thread at a time: that of its login attempt, and once that
+/// has handed it over, the loop's.
+final class Session: @unchecked Sendable {
+  let connection: OpaquePointer
+  let lastWords = LastWords()
+
+  /// Takes over `connection`.
+  init(_ connection: OpaquePointer) {
+    self.connection = connection
+    // Also because libpq's own receiver prints to standard error. `lastWords` outlives the connection: see deinit.
+    PQsetNoticeReceiver(connection, receiveNotice, Unmanaged.passUnretained(lastWords).toOpaque())
+  }
+
+  /// Begins a login; nil only without memory. libpq looks up names that come without an address, and blocks for it.
+  /// `expandingDatabaseName`: a `dbname` may be a whole URL.
+  static func start(_ options: [Database.Option], expandingDatabaseName: Bool) -> OpaquePointer? {
+    withCStrings(options.map(\.keyword)) { keywords in
+      withCStrings(options.map(\.value)) { values in
+        PQconnectStartParams(keywords, values, expandingDatabaseName ? 1 : 0)
+      }
+    }
+  }
+
+  deinit { PQfinish(connection) }
+
+  var descriptor: Int32 { PQsocket(connection) }
+  var isBroken: Bool { PQstatus(connection) == CONNECTION_BAD }
+  var errorMessage: String { PQerrorMessage(connection).map { String(cString: $0) } ?? "" }
+  var backendPID: Int32 { PQbackendPID(connection) }
+  var serverVersion: Int { Int(PQserverVersion(connection)) }
+
+  func parameterStatus(_ name: String) -> String? {
+    PQparameterStatus(connection, name).map { String(cString: $0) }
+  }
+}
+
+/// What the server said when it ended the session.
+final class LastWords {
+  /// Nil as long as it has said nothing of the kind.
+  private(set) var code: SQLState?
+  private(set) var message = ""
+
+  /// Keeps what a notice or an error of a statement says if it ends the session: FATAL and PANIC do, and so does
+  /// 57P02 (another backend has crashed), which comes as a WARNING.
+  func hear(_ notice: OpaquePointer) {
+    guard let code = field(PG_DIAG_SQLSTATE, of: notice).flatMap({ SQLState($0) }) else { return }
+    let severity = field(PG_DIAG_SEVERITY_NONLOCALIZED, of: notice)
+    guard severity == "FATAL" || severity == "PANIC" || code == .crashShutdown else { return }
+    self.code = code
+    message = oneLine(field(PG_DIAG_MESSAGE_PRIMARY, of: notice) ?? "")
+  }
+}
+
+/// libpq's notice receiver. Named and free of isolation: it runs inside whatever libpq call found the notice, on the
+/// thread of that call.
+func receiveNotice(_ argument: UnsafeMutableRawPointer?, _ notice: OpaquePointer?) {
+  guard let argument, let notice else { return }
+  Unmanaged<LastWords>.fromOpaque(argument).takeUnretainedValue().hear(notice)
+}
+
+/// A field of an error or notice (PostgreSQL manual, 34.3.1 "PQresultErrorField").
+func field(_ code: Int32, of result: OpaquePointer) -> String? {
+  PQresultErrorField(result, code).map { String(cString: $0) }
+}
+
+// libpq defines them as character constants, which Swift does not import.
+let PG_DIAG_SEVERITY_NONLOCALIZED = Int32(UInt8(ascii: "V"))
+let PG_DIAG_SQLSTATE = Int32(UInt8(ascii: "C"))
+let PG_DIAG_MESSAGE_PRIMARY = Int32(UInt8(ascii: "M"))
