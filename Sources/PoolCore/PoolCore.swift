@@ -16,7 +16,7 @@ public struct PoolCore: Sendable {
   public let settings: PoolSettings
   var random: RandomSource
 
-  var phase = Snapshot.Phase.starting
+  public internal(set) var phase = Snapshot.Phase.starting
   var phaseSince: Instant
   let started: Instant
   var firstReady: Instant?
@@ -71,6 +71,9 @@ public struct PoolCore: Sendable {
     var verifyDeadline: Instant?
     var drain: Instant?
   }
+
+  /// How logins fare; part of every snapshot, here without making one.
+  public var loginReport: LoginReport { logins.report }
 
   /// The next moment at which `handle(.wake, …)` has something to do.
   public var nextWake: Instant? {

@@ -1,1 +1,168 @@
+import EventLoop
+public import PoolCore
+import Postgres
+import Synchronization
 
+#if DEBUG
+  import Glibc
+#endif
+
+/// A pool of PostgreSQL connections that is warmed before it is used, recovers by itself, and drains cleanly.
+///
+/// The decisions are `PoolCore`'s. This actor lives on one event loop together with its connections, tells the core
+/// what happened, and carries out what it answers: nothing here decides.
+///
+/// `run()` owns everything; connections are lent for the time of a closure:
+///
+///     let pool = try WarmPool(configuration)
+///     async let running: Void = pool.run()
+///     try await pool.warmed()
+///     let names = try await pool.withConnection { db in try await db.query("select name from users") }
+///     try await pool.drain(within: .seconds(25))
+public actor WarmPool {
+  public nonisolated let configuration: Configuration
+  public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+  /// The thread the pool lives on. A task that prefers it (`Task(executorPreference:)`) talks to the pool without
+  /// changing threads, and must not block it.
+  public nonisolated var executor: any TaskExecutor { loop }
+
+  nonisolated let loop: EventLoop
+  nonisolated let published: Mutex<Snapshot>
+  let connector: Connector
+  let question: ProbeQuestion
+  let tell: (@Sendable (PoolEvent) -> Void)?
+
+  var core: PoolCore
+  var effects: [Effect] = []
+  var needsPublishing = false
+  var wake: (at: Instant, token: TimerToken)?
+  var passwordWatch: PasswordWatch?
+
+  var connections: [ConnectionID: Connection] = [:]
+  var logins: [ConnectionID: Task<Void, Never>] = [:]
+  /// Probes and verifications under way; a connection has one at a time.
+  var questions: [ConnectionID: Task<Void, Never>] = [:]
+
+  var lastLease: UInt64 = 0
+  var acquiring: [LeaseID: CheckedContinuation<Connection, any Error>] = [:]
+  var drainWaiters: [CheckedContinuation<DrainProgress, any Error>] = []
+  var resumeRefusal: String?
+  var phaseWaiters: [PhaseWaiter] = []
+  var isTerminating = false
+
+  /// Checks the settings and starts the loop; connects to nothing before `run()`. Throws on bad settings only.
+  /// `tell` hears what goes on, on the pool's loop.
+  public init(
+    _ configuration: Configuration, seed: UInt64? = nil, tell: (@Sendable (PoolEvent) -> Void)? = nil
+  ) throws(SettingsError) {
+    try configuration.validate()
+    let database = try Database(
+      url: configuration.databaseURL, passwordFile: configuration.passwordFile,
+      applicationName: configuration.applicationName, connectTimeout: configuration.pool.connectTimeout,
+      role: configuration.requireRole)
+    do {
+      loop = try EventLoop(name: "pool")
+      try loop.start()
+    } catch {
+      throw SettingsError(
+        "max-connections", "the system has no descriptor or thread left for the pool: \(error)")
+    }
+    self.configuration = configuration
+    self.tell = tell
+    connector = Connector(loop: loop, database: database)
+    question = ProbeQuestion(
+      query: configuration.probeQuery, expect: configuration.probeExpect, role: configuration.requireRole,
+      maxReplayLag: configuration.maxReplayLag)
+    let now = EventLoop.now()
+    var random = SystemRandomNumberGenerator()
+    core = PoolCore(
+      settings: configuration.pool, seed: seed ?? random.next(), drained: configuration.startDrained, at: now)
+    published = Mutex(core.snapshot(at: now))
+    passwordWatch = configuration.passwordFile.map(PasswordWatch.init(path:))
+  }
+
+  deinit { loop.stop() }
+
+  // MARK: - Life
+
+  /// Warms the pool and keeps it, until it has ended for good: `terminate`, or cancellation of this call, which
+  /// terminates it with `drainTimeout` for leases to finish. A `drain` alone does not end it: it can be resumed.
+  public func run() async {
+    begin()
+    let timeout = configuration.pool.drainTimeout
+    await withTaskCancellationHandler {
+      await ended()
+    } onCancel: {
+      loop.post { self.assumeIsolated { $0.end(within: timeout) } }
+    }
+    stop()
+  }
+
+  /// Returns when `minConnections` are open and the probe has answered. Throws a `PoolError` with the reason if the
+  /// pool has ended, or is not warm after `timeout` (nil: however long it takes), and `CancellationError`.
+  public func warmed(within timeout: Duration? = nil) async throws {
+    try await waitUntilReady(timeout)
+  }
+
+  // MARK: - Leases
+
+  /// Lends a connection to `body`, and takes it back whatever happens there.
+  ///
+  /// Waits at most `timeout` (`acquireTimeout` if nil). Throws a `PoolError` of kind `.acquire` if none can be had,
+  /// `CancellationError` if the task was cancelled while waiting, and whatever `body` throws.
+  public nonisolated func withConnection<Result>(
+    timeout: Duration? = nil, _ body: (borrowing Lease) async throws -> Result
+  ) async throws -> Result {
+    let (id, connection) = try await acquire(timeout ?? configuration.pool.acquireTimeout)
+    let lease = Lease(connection: connection, counts: { self.snapshot.pool })
+    do {
+      let result = try await body(lease)
+      await release(id, connection)
+      return result
+    } catch {
+      await release(id, connection)
+      throw error
+    }
+  }
+
+  // MARK: - Drain
+
+  /// Ends the pool's work: not ready from this moment on, then leases finish until the deadline. Joins a drain that is
+  /// under way; the earlier deadline holds. Returns the counts when no connection is left, and throws a `PoolError` of
+  /// kind `.drainTakenBack` if a resume came in between.
+  @discardableResult
+  public func drain(within timeout: Duration? = nil) async throws -> DrainProgress {
+    try await drained { .drain(deadline: $0 + (timeout ?? self.configuration.pool.drainTimeout)) }
+  }
+
+  /// As `drain`, for good: it cannot be taken back, and skips the delay if no lease was taken lately. `run` returns
+  /// after it.
+  @discardableResult
+  public func terminate(within timeout: Duration? = nil) async throws -> DrainProgress {
+    isTerminating = true
+    return try await drained { .terminate(deadline: $0 + (timeout ?? self.configuration.pool.drainTimeout)) }
+  }
+
+  /// Takes a drain back: warms again and returns to ready. Throws a `PoolError` once the pool is ending for good.
+  public func resume() throws {
+    resumeRefusal = nil
+    handle(.resume)
+    if let resumeRefusal { throw PoolError(.resumeRefused(resumeRefusal), pool: snapshot.pool) }
+  }
+
+  // MARK: - Looking at it
+
+  /// What the pool knows about itself: any thread, no waiting. At most half a second old, unless the loop is stuck.
+  public nonisolated var snapshot: Snapshot { published.withLock { $0 } }
+
+  /// The clock of every `Instant` in a snapshot.
+  public nonisolated static func now() -> Instant { EventLoop.now() }
+
+  #if DEBUG
+    /// Test hook: blocks the loop, as a bug would.
+    public nonisolated func blockLoop(for time: Duration) {
+      loop.post { Glibc.usleep(UInt32(clamping: time.inNanoseconds / 1000)) }
+    }
+  #endif
+}

@@ -1,0 +1,52 @@
+public import PoolCore
+public import Postgres
+
+extension WarmPool {
+  /// Everything a pool needs to know: where the database is, what to ask it, and the limits of `PoolSettings`.
+  public struct Configuration: Sendable {
+    /// A URI or keyword string with any libpq option, several hosts included. Nil: libpq's own `PG*` variables,
+    /// service file and passfile.
+    public var databaseURL: String?
+    /// Read again before every login, so that a rotated secret works without a restart.
+    public var passwordFile: String?
+    /// Names this instance in `pg_stat_activity`; PostgreSQL keeps 63 bytes of it.
+    public var applicationName = "warmpool"
+    public var requireRole = RequiredRole.any
+    /// With `requireRole` standby: a standby further behind than this is not ready. Nil: any lag will do.
+    public var maxReplayLag: Duration?
+    /// The question whose answer decides readiness. One statement.
+    public var probeQuery = "SELECT 1"
+    /// What the first column of its first row must be, as text. Nil: any answer will do.
+    public var probeExpect: String?
+    public var pool = PoolSettings()
+    /// A drain marker was found: begin drained, and wait for `resume`.
+    public var startDrained = false
+
+    public init(databaseURL: String? = nil) { self.databaseURL = databaseURL }
+
+    /// The floor of open connections; see `PoolSettings`.
+    public var minConnections: Int {
+      get { pool.minConnections }
+      set { pool.minConnections = newValue }
+    }
+
+    /// The ceiling of open connections; see `PoolSettings`.
+    public var maxConnections: Int {
+      get { pool.maxConnections }
+      set { pool.maxConnections = newValue }
+    }
+
+    func validate() throws(SettingsError) {
+      try pool.validate()
+      if probeQuery.allSatisfy(\.isWhitespace) {
+        throw SettingsError("probe-query", "must not be empty; SELECT 1 is the default")
+      }
+      if let maxReplayLag {
+        if requireRole != .standby {
+          throw SettingsError("max-replay-lag", "needs require-role standby: only a standby lags behind")
+        }
+        if maxReplayLag <= .zero { throw SettingsError("max-replay-lag", "must be longer than zero") }
+      }
+    }
+  }
+}

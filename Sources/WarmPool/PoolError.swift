@@ -1,0 +1,55 @@
+public import PoolCore
+
+/// Why the pool did not do what was asked, with the state of the pool at that moment.
+///
+/// A caller that can do without the database (a cache, a degraded answer, a rejection) decides by `kind`: everything
+/// but `.query` means that nothing was sent to the database.
+public struct PoolError: Error, Sendable, CustomStringConvertible {
+  public enum Kind: Hashable, Sendable {
+    /// No connection could be had.
+    case acquire(AcquireRefusal)
+    /// A statement failed. `maybeExecuted` says whether the server may have run it all the same.
+    case query
+    /// The drain was taken back by a resume.
+    case drainTakenBack
+    /// A resume was refused, for this reason.
+    case resumeRefused(String)
+    /// The pool was drained, or ended, before it was warm.
+    case ended
+    /// It was not warm in time.
+    case notWarm
+  }
+
+  public var kind: Kind
+  /// What went wrong at the database: of the statement, or the last login or probe that failed.
+  public var fault: Fault?
+  /// The statement may have been executed: it must not be repeated blindly.
+  public var maybeExecuted: Bool
+  public var pool: PoolCounts
+
+  init(_ kind: Kind, fault: Fault? = nil, maybeExecuted: Bool = false, pool: PoolCounts) {
+    self.kind = kind
+    self.fault = fault
+    self.maybeExecuted = maybeExecuted
+    self.pool = pool
+  }
+
+  public var description: String {
+    var text =
+      switch kind {
+      case .acquire(.timedOut(let waited)): "no connection came free within \(waited.inTenths)"
+      case .acquire(.queueFull(let limit)): "no connection is free and \(limit) callers wait already"
+      case .acquire(.draining): "draining: no new work is taken"
+      case .acquire(.noCapacity): "the pool's only connection is the probe's: raise max-connections above 1"
+      case .query: maybeExecuted ? "statement failed and may have been executed" : "statement failed"
+      case .drainTakenBack: "the drain was taken back by a resume"
+      case .resumeRefused(let why): "resume refused: \(why)"
+      case .ended: "the pool has ended"
+      case .notWarm: "the pool is not warm"
+      }
+    if let fault { text += ": \(fault.detail)" }
+    return text
+      + " (\(pool.idle) idle, \(pool.leased) leased, \(pool.connecting) connecting, \(pool.waiting) waiting, "
+      + "max \(pool.max))"
+  }
+}

@@ -1,0 +1,14 @@
+public import PoolCore
+
+/// What the pool tells its owner, for the log. Called on the pool's loop: it must return at once.
+public enum PoolEvent: Sendable {
+  /// The phase, or the degradation, changed.
+  case transition(Transition)
+  /// A fault of a kind that was not seen lately.
+  case fault(Fault, during: FaultContext)
+  /// A login succeeded after so many failures.
+  case loginsWork(after: Int)
+  /// A connection was opened.
+  case connected(ConnectionID, host: String, backendPID: Int32, took: Duration)
+  case closed(ConnectionID, CloseReason)
+}

@@ -1,0 +1,65 @@
+import PoolCore
+import Postgres
+
+/// What a connection is asked to show that the database is there and is the right one.
+struct ProbeQuestion: Sendable {
+  enum Answer: Sendable {
+    case good
+    /// `usable`: the connection works, the answer was wrong.
+    case bad(Fault, usable: Bool)
+  }
+
+  var query: String
+  var expect: String?
+  var role: RequiredRole
+  var maxReplayLag: Duration?
+
+  /// Zero while everything received has been replayed and the receiver runs; otherwise the age of the last
+  /// transaction replayed. Readable by every role (PostgreSQL manual, 9.27.4 and 28.2.6).
+  private static let replayLag = """
+    SELECT CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
+      AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 0
+      ELSE coalesce(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0) END::float8
+    """
+
+  func ask(_ connection: Connection) async -> Answer {
+    do {
+      let answer = try await connection.query(query)
+      if let expect {
+        let got = answer[0, 0]
+        guard got == expect else {
+          let message = "the probe answered \(Self.quoted(got)), expected \(Self.quoted(expect))"
+          return .bad(
+            Fault(.unexpectedAnswer, at: .probe, host: connection.hostLabel, message: message), usable: true)
+        }
+      }
+      return try await checkRole(connection)
+    } catch {
+      var fault = error.fault
+      if error.connectionUsable { fault.step = .probe }
+      return .bad(fault, usable: error.connectionUsable)
+    }
+  }
+
+  private func checkRole(_ connection: Connection) async throws(QueryError) -> Answer {
+    guard role != .any else { return .good }
+    let isStandby = await connection.isInHotStandby
+    guard isStandby == (role == .standby) else {
+      let message = isStandby ? "the server is a standby now" : "the server is a primary now"
+      return .bad(Fault(.wrongRole, at: .role, host: connection.hostLabel, message: message), usable: true)
+    }
+    guard let maxReplayLag else { return .good }
+    let answer = try await connection.query(Self.replayLag)
+    let lag = answer[0, 0].flatMap(Double.init) ?? 0
+    guard lag <= maxReplayLag.inSeconds else {
+      let message = "\(Duration.seconds(lag).inTenths) behind, at most \(maxReplayLag.inTenths) is allowed"
+      return .bad(Fault(.replayLag, at: .role, host: connection.hostLabel, message: message), usable: true)
+    }
+    return .good
+  }
+
+  /// The probe's value is the user's data: bounded, and shown to operators only.
+  private static func quoted(_ value: String?) -> String {
+    value.map { "\"\($0.prefix(100))\"" } ?? "no value"
+  }
+}

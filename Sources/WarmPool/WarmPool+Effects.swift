@@ -1,0 +1,197 @@
+import EventLoop
+import PoolCore
+import Postgres
+
+/// Telling the core what happened, and carrying out what it answers.
+extension WarmPool {
+  /// The loop beats this often; `/live`, and whether a snapshot can be trusted, rest on it.
+  static let beat: Duration = .milliseconds(500)
+
+  func begin() {
+    loop.onTurnEnd = { self.assumeIsolated { $0.publishIfNeeded() } }
+    handle(.begin)
+    scheduleBeat()
+  }
+
+  /// After the end: lets go of the loop, which would otherwise keep the pool alive.
+  func stop() {
+    publish(at: EventLoop.now())
+    loop.onTurnEnd = nil
+    if let wake { loop.cancel(wake.token) }
+    wake = nil
+  }
+
+  func handle(_ event: Event) {
+    let now = EventLoop.now()
+    var effects: [Effect] = []
+    swap(&effects, &self.effects)
+    core.handle(event, at: now, into: &effects)
+    // The verdict is out before anything follows from it: a drain says "not ready" before it closes a connection.
+    if effects.contains(where: { if case .transition = $0 { true } else { false } }) { publish(at: now) }
+    needsPublishing = true
+    for effect in effects { carryOut(effect) }
+    effects.removeAll(keepingCapacity: true)
+    swap(&effects, &self.effects)
+    wakePhaseWaiters()
+    scheduleWake()
+  }
+
+  private func carryOut(_ effect: Effect) {
+    switch effect {
+    case .login(let id, let only): login(id, only: only)
+    case .abandonLogin(let id): logins.removeValue(forKey: id)?.cancel()
+    case .probe(let id): ask(id)
+    case .verify(let id): verify(id)
+    case .close(let id, let reason): close(id, reason)
+    case .grant(let lease, let id): grant(lease, id)
+    case .refuse(let lease, let why): refuse(lease, why)
+    case .drained(let progress):
+      for waiter in drainWaiters { waiter.resume(returning: progress) }
+      drainWaiters.removeAll()
+    case .drainTakenBack:
+      let error = PoolError(.drainTakenBack, pool: core.snapshot(at: EventLoop.now()).pool)
+      for waiter in drainWaiters { waiter.resume(throwing: error) }
+      drainWaiters.removeAll()
+    case .resumed: break
+    case .resumeRefused(let why): resumeRefusal = why
+    case .transition(let transition): tell?(.transition(transition))
+    case .fault(let fault, let context): tell?(.fault(fault, during: context))
+    case .loginsWork(let failures): tell?(.loginsWork(after: failures))
+    }
+  }
+
+  // MARK: - Connections
+
+  private func login(_ id: ConnectionID, only host: HostID?) {
+    // What the file is before this login reads it: a change from here on is news.
+    _ = passwordWatch?.hasChanged()
+    logins[id] = Task {
+      do throws(Fault) {
+        let connection = try await connector.login(only: host)
+        arrived(id, connection)
+      } catch {
+        guard logins.removeValue(forKey: id) != nil else { return }
+        handle(.loginFailed(id, error))
+      }
+    }
+  }
+
+  private func arrived(_ id: ConnectionID, _ connection: Connection) {
+    guard logins.removeValue(forKey: id) != nil else {
+      // It was abandoned while the answer was on its way.
+      connection.assumeIsolated { $0.close() }
+      return
+    }
+    connections[id] = connection
+    let ended: @Sendable (Fault) -> Void = { fault in self.assumeIsolated { $0.ended(id, fault) } }
+    connection.assumeIsolated { $0.onEnd(ended) }
+    tell?(
+      .connected(
+        id, host: connection.hostLabel, backendPID: connection.backendPID, took: connection.loginTook))
+    handle(.loggedIn(id, host: connection.host, took: connection.loginTook))
+  }
+
+  private func ended(_ id: ConnectionID, _ fault: Fault) {
+    // While a question is under way, its own failure says the same, once.
+    guard connections[id] != nil, questions[id] == nil else { return }
+    handle(.ended(id, fault))
+  }
+
+  private func ask(_ id: ConnectionID) {
+    guard let connection = connections[id] else { return }
+    questions[id] = Task {
+      let answer = await question.ask(connection)
+      guard connections[id] === connection else { return }
+      questions[id] = nil
+      switch answer {
+      case .good: handle(.probeAnswered(id))
+      case .bad(let fault, let usable): handle(.probeFailed(id, fault, usable: usable))
+      }
+    }
+  }
+
+  private func verify(_ id: ConnectionID) {
+    guard let connection = connections[id] else { return }
+    questions[id] = Task {
+      var failure: Fault?
+      do throws(QueryError) { try await connection.ping() } catch { failure = error.fault }
+      guard connections[id] === connection else { return }
+      questions[id] = nil
+      handle(failure.map { .ended(id, $0) } ?? .verified(id))
+    }
+  }
+
+  private func close(_ id: ConnectionID, _ reason: CloseReason) {
+    // A question that hangs is cancelled at the server too, or its backend would go on with it.
+    questions.removeValue(forKey: id)?.cancel()
+    guard let connection = connections.removeValue(forKey: id) else { return }
+    connection.assumeIsolated { $0.close() }
+    tell?(.closed(id, reason))
+  }
+
+  private func grant(_ lease: LeaseID, _ id: ConnectionID) {
+    guard let waiter = acquiring.removeValue(forKey: lease) else { return }
+    guard let connection = connections[id] else {
+      waiter.resume(throwing: PoolError(.ended, pool: core.snapshot(at: EventLoop.now()).pool))
+      return
+    }
+    waiter.resume(returning: connection)
+  }
+
+  private func refuse(_ lease: LeaseID, _ why: AcquireRefusal) {
+    guard let waiter = acquiring.removeValue(forKey: lease) else { return }
+    let snapshot = core.snapshot(at: EventLoop.now())
+    let fault = snapshot.login.isFailing ? snapshot.login.lastFault : snapshot.probe.last?.fault
+    waiter.resume(throwing: PoolError(.acquire(why), fault: fault, pool: snapshot.pool))
+  }
+
+  // MARK: - Time
+
+  /// Keeps one timer at the core's next wake. A timer that is too early is left alone: waking once more than needed
+  /// is cheaper than moving it with every event.
+  private func scheduleWake() {
+    guard let next = core.nextWake else { return }
+    if let wake, wake.at <= next { return }
+    if let wake { loop.cancel(wake.token) }
+    let token = loop.schedule(at: next) {
+      self.assumeIsolated {
+        $0.wake = nil
+        $0.handle(.wake)
+      }
+    }
+    wake = (next, token)
+  }
+
+  private func scheduleBeat() {
+    _ = loop.schedule(at: EventLoop.now() + Self.beat) {
+      self.assumeIsolated { pool in
+        guard !(pool.isTerminating && pool.core.phase == .drained) else { return }
+        pool.watchPassword()
+        pool.publish(at: EventLoop.now())
+        pool.scheduleBeat()
+      }
+    }
+  }
+
+  /// While logins fail for want of the right password, a changed password file is noticed within a beat.
+  private func watchPassword() {
+    guard core.loginReport.isFailing else { return }
+    switch core.loginReport.lastFault?.kind {
+    case .server(.invalidPassword), .server(.invalidAuthorization), .passwordMissing, .misconfigured:
+      if passwordWatch?.hasChanged() == true { handle(.credentialsChanged) }
+    default: break
+    }
+  }
+
+  // MARK: - Publishing
+
+  func publishIfNeeded() {
+    if needsPublishing { publish(at: EventLoop.now()) }
+  }
+
+  func publish(at now: Instant) {
+    needsPublishing = false
+    let snapshot = core.snapshot(at: now)
+    published.withLock { $0 = snapshot }
+  }
+}

@@ -1,0 +1,55 @@
+import PoolCore
+import Support
+import Synchronization
+import WarmPool
+
+/// A pool that runs for the time of a test, with what it told its owner.
+struct RunningPool: Sendable {
+  let pool: WarmPool
+  private let events = Events()
+
+  private final class Events: Sendable {
+    let all = Mutex<[PoolEvent]>([])
+  }
+
+  init(_ postgres: TestPostgres, _ change: (inout WarmPool.Configuration) -> Void = { _ in }) throws {
+    var configuration = WarmPool.Configuration(databaseURL: postgres.unixURL)
+    configuration.applicationName = "warmgate/test"
+    configuration.pool.drainDelay = .milliseconds(50)
+    configuration.pool.drainTimeout = .seconds(10)
+    change(&configuration)
+    let events = events
+    pool = try WarmPool(configuration) { event in events.all.withLock { $0.append(event) } }
+  }
+
+  var transitions: [Transition] {
+    events.all.withLock { all in
+      all.compactMap { if case .transition(let transition) = $0 { transition } else { nil } }
+    }
+  }
+
+  var phases: [Snapshot.Phase] { transitions.map(\.to) }
+
+  var verdict: Verdict { pool.snapshot.verdict(at: WarmPool.now()) }
+}
+
+/// Runs a pool on a PostgreSQL of its own, and ends both whatever happens.
+func withPool<Result>(
+  postgres settings: [String: String] = [:], _ change: (inout WarmPool.Configuration) -> Void = { _ in },
+  _ body: (RunningPool, TestPostgres) async throws -> Result
+) async throws -> Result {
+  try await withPostgres(settings) { postgres in
+    let running = try RunningPool(postgres, change)
+    async let life: Void = running.pool.run()
+    do {
+      let result = try await body(running, postgres)
+      _ = try? await running.pool.terminate(within: .seconds(1))
+      await life
+      return result
+    } catch {
+      _ = try? await running.pool.terminate(within: .seconds(1))
+      await life
+      throw error
+    }
+  }
+}
