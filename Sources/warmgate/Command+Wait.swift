@@ -1,0 +1,80 @@
+import PoolCore
+
+extension Command {
+  static let wait = Command(
+    name: "wait", summary: "blocks until a running sidecar is ready",
+    details:
+      "A sidecar that does not listen yet is waited for as well. On a terminal it shows what stands in the way.",
+    options: [
+      .url(.health),
+      Option(name: "timeout", placeholder: "DURATION", meaning: "how long to wait (default: 60s)"),
+      .json,
+    ],
+    exits: [(0, "ready"), (1, "not ready in time"), (3, "nothing listens there, to the end")]
+  ) { invocation throws(UsageError) in
+    try invocation.expectOperands(atMost: 0)
+    let timeout = try invocation.duration("timeout") ?? .seconds(60)
+    let outcome = Waiting(client: try invocation.client(.health), console: invocation.console).run(timeout)
+    invocation.console.progress("")
+    if invocation.arguments.has("json") {
+      invocation.console.print(outcome.json)
+    } else if !outcome.isReady {
+      invocation.console.complain("not ready after \(timeout.settingText): \(outcome.reason)")
+    } else if invocation.console.showsProgress {
+      invocation.console.complain("ready after \(outcome.waited.inTenths)")
+    }
+    return outcome.exitCode
+  }
+}
+
+/// Asks for readiness again and again.
+private struct Waiting {
+  let client: HTTPClient
+  let console: Console
+
+  struct Outcome {
+    var isReady: Bool
+    var reason: String
+    var waited: Duration
+    var exitCode: Int32
+
+    var json: String {
+      JSON.object([
+        .init("ready", .bool(isReady)), .init("reason", .string(reason)),
+        .init("waited_seconds", .seconds(waited)),
+      ]).text
+    }
+  }
+
+  func run(_ timeout: Duration) -> Outcome {
+    let start = Moment.now()
+    let deadline = start + timeout
+    var pause: Duration = .milliseconds(100)
+    while true {
+      // One question may hang; the next, on a new connection, may not.
+      let limit = min(max(deadline - Moment.now(), .milliseconds(50)), .seconds(2))
+      let answer = ask(within: limit)
+      let waited = Moment.now() - start
+      if answer.isReady || Moment.now() >= deadline {
+        return Outcome(
+          isReady: answer.isReady, reason: answer.reason, waited: waited, exitCode: answer.exitCode)
+      }
+      console.progress("\(waited.inTenths)  \(answer.reason)")
+      Moment.sleep(min(pause, deadline - Moment.now()))
+      pause = min(pause.scaled(by: 1.5), .seconds(1))
+    }
+  }
+
+  private func ask(within limit: Duration) -> (isReady: Bool, reason: String, exitCode: Int32) {
+    do {
+      let answer = try client.ask("GET", "/ready", within: limit)
+      switch answer.status {
+      case 200: return (true, answer.firstLine, 0)
+      case 503: return (false, answer.firstLine, 1)
+      default: return (false, client.address.unexpected(answer), 1)
+      }
+    } catch {
+      return (false, error.text, error.exitCode)
+    }
+  }
+}

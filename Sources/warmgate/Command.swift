@@ -1,0 +1,81 @@
+/// A command of the program: what help says of it, and what it does.
+struct Command: Sendable {
+  struct Option: Sendable {
+    let name: String
+    /// Nil: it takes no value.
+    var placeholder: String?
+    let meaning: String
+  }
+
+  /// What a command was called with.
+  struct Invocation: Sendable {
+    let command: Command
+    let arguments: Arguments
+    let environment: [String: String]
+    let console: Console
+  }
+
+  let name: String
+  /// For help, such as `live|ready|startup`.
+  var operands = ""
+  /// One line, as in the list of commands.
+  let summary: String
+  /// Further sentences for `help COMMAND`.
+  var details = ""
+  /// It takes the settings of `serve` as options, and reads their variables.
+  var takesSettings = false
+  var options: [Option] = []
+  let exits: [(code: Int32, meaning: String)]
+  /// Gives the exit code.
+  let run: @Sendable (Invocation) throws(UsageError) -> Int32
+
+  static let all: [Command] = [serve, wait, probe, drain, resume, version, help]
+
+  var forms: [Arguments.Form] {
+    let settings =
+      takesSettings ? SettingsTable.all.map { Arguments.Form(name: $0.flag, takesValue: true) } : []
+    let own = options.map { Arguments.Form(name: $0.name, takesValue: $0.placeholder != nil) }
+    return settings + own + [Arguments.Form(name: "help", takesValue: false)]
+  }
+}
+
+extension Command.Invocation {
+  /// The value of a duration option.
+  func duration(_ option: String) throws(UsageError) -> Duration? {
+    guard let text = arguments.value(option) else { return nil }
+    do {
+      return try ValueKind<Duration>.duration.read(text)
+    } catch {
+      throw UsageError("--\(option) \(text.quoted): \(error.why)")
+    }
+  }
+
+  /// Throws unless there are at most `count` operands.
+  func expectOperands(atMost count: Int) throws(UsageError) {
+    if arguments.operands.count > count {
+      throw UsageError(
+        "unexpected argument \(arguments.operands[count].quoted); \"warmgate help \(command.name)\" shows the usage"
+      )
+    }
+  }
+
+  func client(_ listener: SidecarAddress.Listener) throws(UsageError) -> HTTPClient {
+    HTTPClient(address: try .find(listener, arguments: arguments, environment: environment))
+  }
+}
+
+extension Command.Option {
+  static let json = Self(name: "json", meaning: "the answer as one JSON object")
+
+  static func url(_ listener: SidecarAddress.Listener) -> Self {
+    let variable = listener == .health ? "WARMGATE_LISTEN" : "WARMGATE_ADMIN_LISTEN"
+    let standard = listener == .health ? "127.0.0.1:8086" : "127.0.0.1:8087"
+    return Self(
+      name: "url", placeholder: "URL",
+      meaning: "http://HOST:PORT or unix:/path (default: what \(variable) says, else \(standard))")
+  }
+
+  static let tokenFile = Self(
+    name: "token-file", placeholder: "FILE",
+    meaning: "the admin token (default: what WARMGATE_ADMIN_TOKEN_FILE says)")
+}

@@ -1,0 +1,35 @@
+import PoolCore
+
+/// How the pool's own events read in the log. Reasons and faults appear with hosts and the server's own words:
+/// the log is for operators.
+extension Log {
+  /// A change of phase, or of being degraded.
+  func transition(_ transition: Transition) {
+    let reasons = transition.reasons.map { JSON.string($0.detail) }
+    let isDegraded = transition.to == .ready && transition.degraded
+    var fields: [JSON.Member] = [
+      .init("state", .string(transition.to.rawValue)), .init("from", .string(transition.from.rawValue)),
+    ]
+    if isDegraded { fields.append(.init("degraded", true)) }
+    if !reasons.isEmpty { fields.append(.init("reasons", .array(reasons))) }
+    let words = transition.to == .ready ? (isDegraded ? "ready, degraded" : "ready") : "not ready"
+    note(transition.to == .unready || isDegraded ? .warn : .info, words, fields: fields)
+  }
+
+  /// A fault of a kind that was not there before.
+  func fault(_ fault: Fault, during context: FaultContext) {
+    var fields: [JSON.Member] = [
+      .init("fault", .string(fault.summary)), .init("kind", .string(fault.kindName)),
+      .init("step", .string(fault.step.rawValue)),
+    ]
+    if let state = fault.sqlState { fields.append(.init("sqlstate", .string(state.code))) }
+    if let host = fault.host { fields.append(.init("host", .string(host))) }
+    if !fault.message.isEmpty { fields.append(.init("said", .string(fault.message))) }
+    note(.warn, "\(context.rawValue) failed", fields: fields)
+  }
+
+  /// Logins work again.
+  func loginsWork(after failures: Int) {
+    info("logins work again", ["failures": .int(failures)])
+  }
+}
