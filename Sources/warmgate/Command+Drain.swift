@@ -87,17 +87,11 @@ private struct AdminCall {
     let given = invocation.arguments.value("token-file")
     guard let path = given ?? invocation.environment[variable], !path.isEmpty else { return [] }
     let name = "\(given == nil ? variable : "--token-file") \(path.quoted)"
-    let token: String
     do {
-      token = try SecretFile.read(path).trimmingWhitespace
+      return [("Authorization", "Bearer \(try TokenFile.read(path))")]
     } catch {
       throw UsageError("\(name): \(error.description)")
     }
-    // A token is one word: anything else would break out of the header.
-    guard !token.isEmpty, token.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-      throw UsageError("\(name): the file does not hold a token of printable ASCII without spaces")
-    }
-    return [("Authorization", "Bearer \(token)")]
   }
 }
 

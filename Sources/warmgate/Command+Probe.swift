@@ -1,3 +1,5 @@
+import Health
+
 extension Command {
   static let probe = Command(
     name: "probe", operands: "live|ready|startup",

@@ -1,3 +1,5 @@
+import Health
+
 extension Command {
   static let serve = Command(
     name: "serve", summary: "the sidecar: warms the pool, answers health questions, drains",
@@ -20,6 +22,7 @@ extension Command {
     }
     if arguments.has("json") { throw UsageError("--json goes with --print-settings") }
     try settings.checkFiles()
+    _ = try settings.database(applicationName: settings.applicationName)
     if arguments.has("check-settings") { return 0 }
     return warmgate.serve(settings)
   }

@@ -1,3 +1,5 @@
+import Health
+
 /// A command of the program: what help says of it, and what it does.
 struct Command: Sendable {
   struct Option: Sendable {

@@ -1,3 +1,4 @@
+import EventLoop
 import Glibc
 import PoolCore
 
@@ -72,8 +73,8 @@ struct HTTPClient: Sendable {
       .nothingListens("nothing listens at \(address.text): is warmgate serve running?")
     case ETIMEDOUT: .nothingListens("\(address.text) does not answer: no connection in time")
     case EHOSTUNREACH, ENETUNREACH, EADDRNOTAVAIL:
-      .nothingListens("\(address.text) cannot be reached: \(systemError(code))")
-    default: .failed("\(address.text): connecting failed: \(systemError(code))")
+      .nothingListens("\(address.text) cannot be reached: \(errorText(code))")
+    default: .failed("\(address.text): connecting failed: \(errorText(code))")
     }
   }
 
@@ -107,7 +108,7 @@ struct HTTPClient: Sendable {
         tick()
         continue
       }
-      if count < 0 { throw .failed("\(address.text): the connection broke: \(systemError(errno))") }
+      if count < 0 { throw .failed("\(address.text): the connection broke: \(errorText(errno))") }
       bytes += buffer[..<count]
       do {
         if let response = try HTTPResponse.read(bytes, ended: count == 0) { return response }

@@ -1,3 +1,4 @@
+import Health
 import PoolCore
 
 /// How the pool's own events read in the log. Reasons and faults appear with hosts and the server's own words:

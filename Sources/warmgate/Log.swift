@@ -1,4 +1,5 @@
 import Glibc
+import Health
 import PoolCore
 import Synchronization
 

@@ -1,3 +1,5 @@
+import Health
+
 /// One event of the log, as text for people or as JSON for collectors. Always a single line.
 struct LogLine: Hashable, Sendable {
   var time: Timestamp

@@ -1,5 +1,6 @@
 import Glibc
 import PoolCore
+import Postgres
 
 extension ServeSettings {
   /// Throws the first combination that cannot work.
@@ -22,23 +23,35 @@ extension ServeSettings {
     }
   }
 
-  /// Throws if a file that `serve` needs cannot be used, so that a wrong mount is noticed at once and not at the
-  /// first login or the first drain.
+  /// The database as the settings describe it. Asks libpq whether it understands them; touches no network.
+  ///
+  /// - Throws: also if the password file cannot be used now.
+  func database(applicationName: String) throws(UsageError) -> Database {
+    do {
+      let database = try Database(
+        url: databaseURL, passwordFile: passwordFile, applicationName: applicationName,
+        connectTimeout: pool.connectTimeout, role: requireRole)
+      try database.checkPasswordFile()
+      return database
+    } catch {
+      throw refusal(of: error.setting, error.description)
+    }
+  }
+
+  /// Throws if a file that `serve` needs later cannot be used, so that a wrong mount is noticed at once and not at
+  /// the first drain. `database` checks the password file.
   func checkFiles() throws(UsageError) {
-    try checkSecret(passwordFile, of: "password-file")
-    try checkSecret(adminTokenFile, of: "admin-token-file")
+    try checkToken()
     try checkMarker()
   }
 
-  private func checkSecret(_ path: String?, of flag: String) throws(UsageError) {
-    guard let path else { return }
-    let secret: String
+  private func checkToken() throws(UsageError) {
+    guard let adminTokenFile else { return }
     do {
-      secret = try SecretFile.read(path)
+      _ = try TokenFile.read(adminTokenFile)
     } catch {
-      throw refusal(of: flag, error.description)
+      throw refusal(of: "admin-token-file", error.description)
     }
-    if secret.isEmpty { throw refusal(of: flag, "the file is empty") }
   }
 
   private func checkMarker() throws(UsageError) {

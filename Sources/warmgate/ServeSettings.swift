@@ -1,4 +1,6 @@
+import Health
 import PoolCore
+import Postgres
 
 /// Everything `serve` is told: defaults, environment and flags merged. A value; `SettingsTable` fills it.
 struct ServeSettings: Sendable {
@@ -46,9 +48,4 @@ struct ServeSettings: Sendable {
 
   /// Of a text that is part of the program, so it can be read.
   private static func constantAddress(_ text: String) -> ListenAddress { try! ListenAddress(parsing: text) }
-}
-
-/// The role the database server must have (`--require-role`).
-enum RequiredRole: String, Hashable, Sendable, CaseIterable {
-  case any, primary, standby
 }

@@ -1,3 +1,5 @@
+import Health
+
 /// Where a running sidecar answers: taken from `--url`, or from the same environment that `serve` reads, so that
 /// a command inside the sidecar's container needs no options.
 struct SidecarAddress: Hashable, Sendable {

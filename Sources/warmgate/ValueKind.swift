@@ -1,3 +1,4 @@
+import Health
 import PoolCore
 
 /// How a setting's text is read, written and called in help.
