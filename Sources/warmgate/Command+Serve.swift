@@ -1,5 +1,3 @@
-import Health
-
 extension Command {
   static let serve = Command(
     name: "serve", summary: "the sidecar: warms the pool, answers health questions, drains",
@@ -22,8 +20,7 @@ extension Command {
     }
     if arguments.has("json") { throw UsageError("--json goes with --print-settings") }
     try settings.checkFiles()
-    _ = try settings.database(applicationName: settings.applicationName)
     if arguments.has("check-settings") { return 0 }
-    return warmgate.serve(settings)
+    return try warmgate.serve(settings, environment: invocation.environment)
   }
 }

@@ -1,9 +1,27 @@
 import Health
 import PoolCore
+import WarmPool
 
 /// How the pool's own events read in the log. Reasons and faults appear with hosts and the server's own words:
 /// the log is for operators.
 extension Log {
+  func event(_ event: PoolEvent) {
+    switch event {
+    case .transition(let transition): self.transition(transition)
+    case .fault(let fault, let context): self.fault(fault, during: context)
+    case .loginsWork(let failures): loginsWork(after: failures)
+    case .connected(let id, let host, let pid, let took):
+      debug(
+        "connected",
+        [
+          "connection": .string(id.description), "host": .string(host), "backend_pid": .int(Int(pid)),
+          "seconds": .seconds(took),
+        ])
+    case .closed(let id, let reason):
+      debug("closed", ["connection": .string(id.description), "reason": .string(reason.rawValue)])
+    }
+  }
+
   /// A change of phase, or of being degraded.
   func transition(_ transition: Transition) {
     let reasons = transition.reasons.map { JSON.string($0.detail) }
@@ -13,6 +31,8 @@ extension Log {
     ]
     if isDegraded { fields.append(.init("degraded", true)) }
     if !reasons.isEmpty { fields.append(.init("reasons", .array(reasons))) }
+    // CLOCK_BOOTTIME: exact, and comparable with what another process on the machine measures.
+    fields.append(.init("boottime", .seconds(transition.at - .origin)))
     let words = transition.to == .ready ? (isDegraded ? "ready, degraded" : "ready") : "not ready"
     note(transition.to == .unready || isDegraded ? .warn : .info, words, fields: fields)
   }

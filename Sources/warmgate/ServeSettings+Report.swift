@@ -28,6 +28,13 @@ extension ServeSettings {
       })
   }
 
+  /// The same for the admin listener's `/status`.
+  var details: [AdminDetails.Setting] {
+    SettingsTable.all.map {
+      .init(name: $0.flag, value: shown($0) ?? "(\($0.defaultText))", source: sourceText($0.flag))
+    }
+  }
+
   private func shown(_ setting: Setting) -> String? {
     setting.show(self).map { hidingPasswords(in: $0).escapingControls }
   }

@@ -1,0 +1,18 @@
+import Health
+import WarmPool
+
+extension ServeSettings {
+  /// What the pool needs to know of it.
+  func poolConfiguration(instance: String, drained: Bool) -> WarmPool.Configuration {
+    var configuration = WarmPool.Configuration(databaseURL: databaseURL)
+    configuration.passwordFile = passwordFile
+    configuration.applicationName = instance
+    configuration.requireRole = requireRole
+    configuration.maxReplayLag = maxReplayLag
+    configuration.probeQuery = probeQuery
+    configuration.probeExpect = probeExpect
+    configuration.pool = pool
+    configuration.startDrained = drained
+    return configuration
+  }
+}

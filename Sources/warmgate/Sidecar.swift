@@ -1,0 +1,134 @@
+import EventLoop
+import Glibc
+import Health
+import PoolCore
+import WarmPool
+
+/// A running sidecar: the pool, the two listeners that show and steer it, and the drain marker.
+final class Sidecar: Sendable {
+  private let log: Log
+  private let instance: String
+  private let pool: WarmPool
+  private let health: HealthServer
+  private let admin: AdminServer
+  private let finished: @Sendable () -> Void
+
+  /// Binds the listeners and checks everything that can be checked; connects to nothing. Throws a one-line
+  /// description, with nothing left behind. `finished` is called when the process should end.
+  init(
+    _ settings: ServeSettings, instance: String, log: Log, finished: @escaping @Sendable () -> Void
+  ) throws(UsageError) {
+    self.log = log
+    self.instance = instance
+    self.finished = finished
+    let marker = settings.drainMarker.map(DrainMarker.init(path:))
+    let isMarked = marker?.exists ?? false
+    do {
+      pool = try WarmPool(settings.poolConfiguration(instance: instance, drained: isMarked), tell: log.event)
+    } catch { throw settings.refusal(of: error.setting, error.description) }
+
+    let pool = pool
+    let observe = { @Sendable in Observation(snapshot: pool.snapshot, now: EventLoop.now()) }
+    let details = AdminDetails(version: Warmgate.version, instance: instance, settings: settings.details)
+    do {
+      health = try HealthServer(
+        listen: [settings.listen], probeInterval: settings.pool.probeInterval, observe: observe)
+      admin = try AdminServer(
+        listen: settings.adminListen, tokenFile: settings.adminTokenFile, observe: observe,
+        control: Self.control(of: pool, marker: marker, log: log, finished: finished), details: { details },
+        log: { refused in
+          log.error(
+            "\(refused.method) \(refused.path) refused",
+            ["status": .int(refused.status), "reason": .string(refused.reason)])
+        })
+    } catch { throw UsageError(error.description) }
+    if isMarked {
+      log.warn("a drain marker was found: drained until a resume", ["marker": .string(marker?.path ?? "")])
+    }
+  }
+
+  /// The pool warms from here on.
+  func start() {
+    log.info(
+      "listening",
+      [
+        "health": .string(health.address.description), "admin": .string(admin.address.description),
+        "instance": .string(instance), "version": .string(Warmgate.version),
+      ])
+    let pool = pool
+    Task(executorPreference: pool.executor) { await pool.run() }
+  }
+
+  /// Drains unless that is done, then calls `finished`.
+  func terminate() {
+    let (pool, finished) = (pool, finished)
+    Task(executorPreference: pool.executor) {
+      _ = try? await pool.terminate()
+      finished()
+    }
+  }
+
+  /// Test hook of debug builds: the loop is stuck for a while, as by a bug.
+  func blockLoop() {
+    #if DEBUG
+      pool.blockLoop(for: .seconds(15))
+    #endif
+  }
+
+  /// Answers what still waits, and stops listening.
+  func stop() {
+    admin.stop()
+    health.stop()
+  }
+
+  /// What the admin listener may do. A marker belongs to a drain that somebody asked for: it outlives the process, so a
+  /// termination does not write one (a container that is restarted by its liveness probe must come back).
+  private static func control(
+    of pool: WarmPool, marker: DrainMarker?, log: Log, finished: @escaping @Sendable () -> Void
+  ) -> AdminControl {
+    AdminControl(
+      drain: { request, answer in
+        if let marker, !marker.write() {
+          log.error(
+            "cannot write the drain marker: \(String(cString: strerror(errno)))",
+            ["marker": .string(marker.path)])
+        }
+        Task(executorPreference: pool.executor) {
+          do {
+            answer(.done(try await pool.drain(within: request.timeout)))
+          } catch let error as PoolError where error.kind == .drainTakenBack {
+            answer(.takenBack)
+          } catch {
+            answer(.refused("\(error)"))
+          }
+        }
+      },
+      resume: { answer in
+        Task(executorPreference: pool.executor) {
+          do {
+            try await pool.resume()
+            if let marker, !marker.remove() {
+              log.error(
+                "cannot remove the drain marker: \(String(cString: strerror(errno)))",
+                ["marker": .string(marker.path)])
+            }
+            answer(.resumed)
+          } catch {
+            if case .resumeRefused(let why)? = (error as? PoolError)?.kind {
+              answer(.refused(why))
+            } else {
+              answer(.refused("\(error)"))
+            }
+          }
+        }
+      },
+      quit: {
+        log.info("quit: ending")
+        Task(executorPreference: pool.executor) {
+          _ = try? await pool.drain()
+          _ = try? await pool.terminate()
+          finished()
+        }
+      })
+  }
+}
