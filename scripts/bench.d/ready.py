@@ -2,17 +2,18 @@
 with libpq one after the other and asks one query, from exec to exit. Alternating, so that a busy moment of the
 machine hits both.
 
-  ready.py BIN WARMGATE SOCKET_URL TCP_URL PASSWORD_FILE HEALTH_PORT RUNS
+  ready.py BIN WARMGATE SOCKET_URL TCP_URL PASSWORD_FILE RUNS
 """
 
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
 import time
 
-tools, warmgate, socket_url, tcp_url, password_file, port, runs = sys.argv[1:]
+tools, warmgate, socket_url, tcp_url, password_file, runs = sys.argv[1:]
 admin = f"unix:{tools}/admin"
 # What may be asked of a start, by number of sessions.
 bounds = {2: 1.5, 5: 1.25, 25: 1.25}
@@ -28,19 +29,24 @@ def stopwatch(mode, *command, environment):
     )
     if result.returncode != 0:
         sys.exit(f"bench: {' '.join(command)}:\n{result.stderr[-2000:]}")
-    return float(result.stdout), result.stderr
+    took, began = (float(word) for word in result.stdout.split())
+    return took, own_figure(result.stderr, began)
 
 
-def own_figure(log):
-    """Warmgate's own measure of the same: `since_exec_ms` in the first line that has it."""
+def own_figure(log, began):
+    """Warmgate's own word for the same: when it logged that it became ready."""
     for line in log.splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if "since_exec_ms" in record:
-            return float(record["since_exec_ms"])
+        record = json.loads(line)
+        if record.get("state") == "ready":
+            return record["boottime"] * 1000 - began
     return None
+
+
+def free_port():
+    """One that nobody answers at, or another sidecar's 200 would be taken for ours."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
 
 
 def settle():
@@ -64,14 +70,15 @@ for way, url in (("Unix socket", socket_url), ("TCP, SCRAM", tcp_url)):
             )
             reference.append(took)
             settle()
-            took, log = stopwatch(
+            port = free_port()
+            took, logged = stopwatch(
                 ["ready", port], warmgate, "serve", "--database-url", url, "--password-file", password_file,
                 "--min-connections", str(sessions), "--max-connections", str(max(10, sessions)),
                 "--listen", f"127.0.0.1:{port}", "--admin-listen", admin, "--log-format", "json",
                 environment=environment,
             )  # fmt: skip
             gate.append(took)
-            own.append(own_figure(log))
+            own.append(logged)
         ratio = statistics.median(gate) / statistics.median(reference)
         failed = failed or ratio > bound
 

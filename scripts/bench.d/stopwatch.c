@@ -1,4 +1,4 @@
-// Starts a program and prints the milliseconds from just before its exec
+// Starts a program and prints the milliseconds from just before its exec, and when that was (CLOCK_BOOTTIME)
 //
 //   stopwatch exit COMMAND…            until it has ended
 //   stopwatch ready PORT COMMAND…      until http://127.0.0.1:PORT/ready has first answered 200; then kills it
@@ -21,7 +21,8 @@
 
 static double milliseconds(void) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  // The clock of Warmgate's log.
+  clock_gettime(CLOCK_BOOTTIME, &now);
   return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
@@ -77,7 +78,7 @@ int main(int count, char **arguments) {
     waitpid(child, &status, 0);
     double took = milliseconds() - began;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return 1;
-    printf("%.3f\n", took);
+    printf("%.3f %.3f\n", took, began);
     return 0;
   }
   for (int fd = -1; ask(&fd, port) != 200; breathe()) {
@@ -87,7 +88,7 @@ int main(int count, char **arguments) {
       return 1;
     }
   }
-  printf("%.3f\n", milliseconds() - began);
+  printf("%.3f %.3f\n", milliseconds() - began, began);
   kill(child, SIGKILL);
   waitpid(child, &status, 0);
   return 0;
