@@ -49,22 +49,33 @@ struct HTTPClient: Sendable {
   }
 
   private func connect(before deadline: Instant) throws(Failure) -> Int32 {
-    let targets: [SocketAddress]
-    switch address.kind {
-    case .unix(let path): targets = SocketAddress.unix(path).map { [$0] } ?? []
-    case .tcp(let hosts, let port): targets = hosts.flatMap { SocketAddress.resolve($0, port: port) }
-    }
-    var failure = Failure.nothingListens("\(address.text): the host name cannot be resolved")
+    let targets = try targets()
+    var failure = SocketAddress.Failure(code: ENOENT)
     for (index, target) in targets.enumerated() {
       // A silent first address leaves time for the others.
       let share = (deadline - Moment.now()).scaled(by: 1 / Double(targets.count - index))
-      let result = target.connect(before: Moment.now() + share)
-      switch result {
+      switch target.connect(before: Moment.now() + share) {
       case .success(let socket): return socket
-      case .failure(let error): failure = describe(error.code)
+      case .failure(let error): failure = error
       }
     }
-    throw failure
+    throw describe(failure.code)
+  }
+
+  private func targets() throws(Failure) -> [SocketAddress] {
+    switch address.kind {
+    case .unix(let path): return SocketAddress.unix(path).map { [$0] } ?? []
+    case .tcp(let hosts, let port):
+      var targets: [SocketAddress] = []
+      for host in hosts {
+        switch SocketAddress.resolve(host, port: Int(port)) {
+        case .success(let addresses): targets += addresses
+        case .failure(let error):
+          throw .nothingListens("\(address.text): the host name cannot be resolved: \(error.text)")
+        }
+      }
+      return targets
+    }
   }
 
   private func describe(_ code: Int32) -> Failure {
@@ -120,34 +131,5 @@ struct HTTPClient: Sendable {
 
   private func noAnswer() -> Failure {
     .failed("\(address.text) has accepted the connection and does not answer")
-  }
-}
-
-/// The clock that deadlines of a command are measured with.
-enum Moment {
-  static func now() -> Instant {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Instant(nanoseconds: Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_nsec))
-  }
-
-  /// True when the descriptor is ready, or has an error that the next call will tell; false when the time is over.
-  static func wait(for descriptor: Int32, _ events: Int32, until deadline: Instant) -> Bool {
-    while true {
-      let left = (deadline - now()).inNanoseconds
-      let milliseconds = max(0, min(left / 1_000_000 + 1, 60_000))
-      if left <= 0 { return false }
-      var waiting = pollfd(fd: descriptor, events: Int16(events), revents: 0)
-      let count = poll(&waiting, 1, Int32(milliseconds))
-      if count > 0 { return true }
-      if count < 0, errno != EINTR { return false }
-    }
-  }
-
-  static func sleep(_ duration: Duration) {
-    let nanoseconds = max(0, duration.inNanoseconds)
-    var left = timespec(tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
-    var rest = timespec()
-    while nanosleep(&left, &rest) != 0, errno == EINTR { left = rest }
   }
 }

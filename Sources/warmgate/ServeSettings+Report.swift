@@ -1,19 +1,24 @@
 import Health
-import PoolCore
 
 extension ServeSettings {
-  /// What `--print-settings` shows: every setting in force with its source, passwords hidden.
-  var report: String {
-    let rows = SettingsTable.all.map { setting in
-      (
-        flag: setting.flag, value: shown(setting) ?? "(\(setting.defaultText))",
-        source: sourceText(setting.flag)
-      )
+  /// Every setting in force as it may be shown, with passwords hidden. A setting without a value has its default's
+  /// description in parentheses; the source is `default`, `flag`, or the variable's name. Also for
+  /// the admin listener's `/status`.
+  var details: [AdminDetails.Setting] {
+    SettingsTable.all.map { setting in
+      AdminDetails.Setting(
+        name: setting.flag, value: value(of: setting) ?? "(\(setting.defaultText))",
+        source: sourceText(setting.flag))
     }
-    let flags = rows.map(\.flag.count).max() ?? 0
+  }
+
+  /// What `--print-settings` shows.
+  var report: String {
+    let rows = details
+    let names = rows.map(\.name.count).max() ?? 0
     let values = rows.map { min($0.value.count, 40) }.max() ?? 0
     return rows.map { row in
-      "\(row.flag.padded(to: flags))  \(row.value.padded(to: values))  \(row.source)\n"
+      "\(row.name.padded(to: names))  \(row.value.padded(to: values))  \(row.source)\n"
     }.joined()
   }
 
@@ -22,27 +27,20 @@ extension ServeSettings {
   var reportJSON: JSON {
     .object(
       SettingsTable.all.map { setting in
-        let value = JSON.string(shown(setting))
-        return .init(
-          setting.flag, .object([.init("value", value), .init("source", .string(sourceText(setting.flag)))]))
+        let value = JSON.string(value(of: setting))
+        let source = JSON.string(sourceText(setting.flag))
+        return .init(setting.flag, .object([.init("value", value), .init("source", source)]))
       })
   }
 
-  /// The same for the admin listener's `/status`.
-  var details: [AdminDetails.Setting] {
-    SettingsTable.all.map {
-      .init(name: $0.flag, value: shown($0) ?? "(\($0.defaultText))", source: sourceText($0.flag))
-    }
-  }
-
-  private func shown(_ setting: Setting) -> String? {
+  private func value(of setting: Setting) -> String? {
     setting.show(self).map { hidingPasswords(in: $0).escapingControls }
   }
 
   private func sourceText(_ flag: String) -> String {
     switch source(of: flag) {
     case .standard: "default"
-    case .flag: "--\(flag)"
+    case .flag: "flag"
     case .environment(let name): name
     }
   }

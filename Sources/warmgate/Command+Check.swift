@@ -1,0 +1,47 @@
+import EventLoop
+import PoolCore
+import Postgres
+import Synchronization
+
+extension Command {
+  static let check = Command(
+    name: "check", summary: "connects once as serve would, and explains step by step",
+    details:
+      "Needs no sidecar. Shows each step with its time: settings, name, TCP, TLS, login, role, probe query, "
+      + "room for this pool; and what to do about the one that fails.",
+    takesSettings: true, options: [.json], exits: [(0, "everything works"), (1, "a step failed")]
+  ) { invocation throws(UsageError) in
+    try invocation.expectOperands(atMost: 0)
+    let (settings, warnings) = try ServeSettings.load(
+      invocation.arguments, environment: invocation.environment)
+    for warning in warnings { invocation.console.complain("warning: \(warning)") }
+    let name = InstanceName.make(base: settings.applicationName, environment: invocation.environment)
+    let database = try settings.database(applicationName: name)
+    try settings.checkFiles()
+    let isJSON = invocation.arguments.has("json")
+    let loop: EventLoop
+    do throws(SystemError) {
+      loop = try EventLoop(name: "check")
+      try loop.start()
+    } catch {
+      invocation.console.complain(error.description)
+      return 1
+    }
+    let report = CheckReport(console: invocation.console, isJSON: isJSON)
+    let outcome = Outcome()
+    Task(executorPreference: loop) {
+      var check = Check(settings, database, on: loop, report: report)
+      await check.run()
+      if isJSON { invocation.console.print(check.report.json.text) }
+      outcome.works.store(!check.report.hasFailed, ordering: .relaxed)
+      loop.stop()
+    }
+    loop.join()
+    return outcome.works.load(ordering: .relaxed) ? 0 : 1
+  }
+}
+
+/// Carries the verdict from the loop's thread to the one that waits for its end.
+private final class Outcome: Sendable {
+  let works = Atomic(false)
+}

@@ -1,0 +1,65 @@
+import PoolCore
+import Postgres
+
+/// How many sessions the server has, and how many more it takes from our role and database at this moment.
+///
+/// Advisory: sessions that are still authenticating hold a slot and are not seen.
+struct ServerRoom: Hashable, Sendable {
+  var maxConnections: Int
+  /// Slots that our role cannot have.
+  var reserved: Int
+  var used: Int
+  /// The role's and the database's limit, with what is used of it; nil without a limit.
+  var role: Limit?
+  var database: Limit?
+
+  struct Limit: Hashable, Sendable {
+    var limit: Int
+    var used: Int
+  }
+
+  /// Sessions that are free for us.
+  var free: Int {
+    let slots = maxConnections - reserved - used
+    let limits = [role, database].compactMap { $0.map { $0.limit - $0.used } }
+    return max(0, ([slots] + limits).min() ?? slots)
+  }
+
+  /// `at least 6 of 97 used, 91 free`, with a narrower limit if there is one.
+  var text: String {
+    var text = "max_connections \(maxConnections), \(reserved) reserved, at least \(used) used"
+    if let role { text += ", role limit \(role.limit) with \(role.used) used" }
+    if let database { text += ", database limit \(database.limit) with \(database.used) used" }
+    return text + ": about \(free) free"
+  }
+
+  /// Our own session, which asks, is not counted. `pg_stat_get_activity(null)` is much cheaper than the view; for an
+  /// ordinary role only `usesysid` tells sessions from background processes (PostgreSQL manual, 28.2.3).
+  private static let question = """
+    with session as (select usesysid, datid, pid from pg_stat_get_activity(null)
+                     where usesysid is not null and pid <> pg_backend_pid()),
+         me as (select oid, rolsuper, rolconnlimit from pg_roles where rolname = session_user),
+         here as (select oid, datconnlimit from pg_database where datname = current_database())
+    select current_setting('max_connections'), current_setting('superuser_reserved_connections'),
+           coalesce(current_setting('reserved_connections', true), '0'), me.rolsuper,
+           me.rolconnlimit, here.datconnlimit, (select count(*) from session),
+           (select count(*) from session where usesysid = me.oid),
+           (select count(*) from session where datid = here.oid)
+    from me, here
+    """
+
+  /// Nil if the server's answer is not what PostgreSQL gives, as behind some poolers.
+  static func ask(_ connection: Connection) async throws(QueryError) -> ServerRoom? {
+    let row = try await connection.query(question)
+    func number(_ column: Int) -> Int? { row[0, column].flatMap { Int($0) } }
+    guard let max = number(0), let superuser = number(1), let others = number(2), let roleLimit = number(4),
+      let databaseLimit = number(5), let used = number(6), let byRole = number(7), let inDatabase = number(8)
+    else { return nil }
+    // Neither limit holds for a superuser (PostgreSQL manual, CREATE ROLE and CREATE DATABASE).
+    let isSuperuser = row[0, 3] == "t"
+    return ServerRoom(
+      maxConnections: max, reserved: isSuperuser ? 0 : superuser + others, used: used,
+      role: isSuperuser || roleLimit < 0 ? nil : Limit(limit: roleLimit, used: byRole),
+      database: isSuperuser || databaseLimit < 0 ? nil : Limit(limit: databaseLimit, used: inDatabase))
+  }
+}
