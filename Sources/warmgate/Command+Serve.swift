@@ -12,7 +12,12 @@ extension Command {
     try invocation.expectOperands(atMost: 0)
     let arguments = invocation.arguments
     let (settings, warnings) = try ServeSettings.load(arguments, environment: invocation.environment)
-    for warning in warnings { invocation.console.complain("warning: \(warning)") }
+    let isReport = arguments.has("print-settings") || arguments.has("check-settings")
+    // A running sidecar's standard error is its log, in the form that was asked for.
+    let log = Log(settings)
+    for warning in warnings {
+      if isReport { invocation.console.complain("warning: \(warning)") } else { log.warn(warning) }
+    }
     if arguments.has("print-settings") {
       invocation.console.print(
         arguments.has("json") ? settings.reportJSON.text : String(settings.report.dropLast()))
@@ -20,7 +25,10 @@ extension Command {
     }
     if arguments.has("json") { throw UsageError("--json goes with --print-settings") }
     try settings.checkFiles()
-    if arguments.has("check-settings") { return 0 }
+    if arguments.has("check-settings") {
+      _ = try settings.database(applicationName: settings.applicationName)
+      return 0
+    }
     return try warmgate.serve(settings, environment: invocation.environment)
   }
 }
