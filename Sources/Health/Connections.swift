@@ -93,7 +93,11 @@ struct Connections {
     guard let connection = self[slot] else { return nil }
     self[slot]?.afterwards = nil
     self[slot]?.answer = nil
-    if !connection.isCut {
+    if isAtEnd(connection.descriptor) {
+      // The library misses an end that came in together with the request: it reads as far as the request goes,
+      // and epoll (edge-triggered) has nothing new to tell it afterwards.
+      cut(slot)
+    } else if !connection.isCut {
       let check = now + min(limits.arrival, limits.rest)
       setPhase(.resting(since: now, check: check), of: slot)
       sweep(by: check)
@@ -212,11 +216,16 @@ struct Connections {
   var abandoned: (slot: Int, ticket: UInt64)? {
     waiting.first { slot, _ in
       guard let connection = self[slot], connection.answer == nil else { return false }
-      var byte: UInt8 = 0
-      let count = recv(connection.descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT))
-      return count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)
+      return isAtEnd(connection.descriptor)
     }
   }
+}
+
+/// The other side has closed, or will send nothing more, and everything it sent has been read.
+private func isAtEnd(_ descriptor: Int32) -> Bool {
+  var byte: UInt8 = 0
+  let count = recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT))
+  return count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)
 }
 
 /// When the last byte came in on a TCP connection, nil for a Unix socket (tcp(7), `TCP_INFO`).

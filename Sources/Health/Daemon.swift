@@ -60,7 +60,7 @@ final class Daemon: @unchecked Sendable {
     library = warmgate_mhd_start(
       daemonHandleRequest, daemonRequestCompleted, daemonConnectionChanged,
       Unmanaged.passUnretained(self).toOpaque(), UInt32(limits.connections + limits.slack),
-      ListenLimits.connectionMemory)
+      limits.connectionMemory)
     guard library != nil else {
       let code = errno == 0 ? ENOMEM : errno
       socket.close()
@@ -101,43 +101,43 @@ final class Daemon: @unchecked Sendable {
   fileprivate func run() {
     guard let library else { return }
     while !isStopping {
-      wait(library)
-      let now = monotonicNow()
-      takeMail(library)
-      accept(library, at: now)
+      let (hasMail, hasClients) = wait(library)
+      if hasMail { takeMail(library) }
+      if hasClients { accept(library, at: monotonicNow()) }
       MHD_run(library)
-      connections.sweep(at: monotonicNow())
+      if connections.nextSweep != nil { connections.sweep(at: monotonicNow()) }
     }
     finish(library)
   }
 
-  /// Sleeps until the library, the listening socket or the mailbox has something, or a limit passes.
-  private func wait(_ library: OpaquePointer) {
-    let now = monotonicNow()
-    if let again = acceptsAgain, again <= now { acceptsAgain = nil }
-    let isFull = connections.count >= limits.connections + limits.slack
-    var deadline = connections.nextSweep
-    if let again = acceptsAgain { deadline = min(deadline ?? again, again) }
-
+  /// Sleeps until the library, the mailbox or the listening socket has something, or a limit passes.
+  private func wait(_ library: OpaquePointer) -> (hasMail: Bool, hasClients: Bool) {
     var pending: UInt64 = 0
-    let libraryIsDue = MHD_get_timeout(library, &pending) == .YES && pending == 0
-    let timeout = libraryIsDue ? 0 : deadline.map { milliseconds(from: now, to: $0) } ?? -1
+    var timeout: Int32 = -1
+    if MHD_get_timeout(library, &pending) == .YES && pending == 0 {
+      timeout = 0
+    } else if let deadline = [connections.nextSweep, acceptsAgain].compactMap({ $0 }).min() {
+      timeout = milliseconds(until: deadline)
+    }
+    let accepts = acceptsAgain == nil && connections.count < limits.connections + limits.slack
+    let input = Int16(POLLIN)
     var interests = [
-      pollfd(fd: warmgate_mhd_epoll_fd(library), events: Int16(POLLIN), revents: 0),
-      pollfd(fd: mailbox.descriptor, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: warmgate_mhd_epoll_fd(library), events: input, revents: 0),
+      pollfd(fd: mailbox.descriptor, events: input, revents: 0),
       // poll(2) leaves out negative descriptors.
-      pollfd(fd: isFull || acceptsAgain != nil ? -1 : socket.descriptor, events: Int16(POLLIN), revents: 0),
+      pollfd(fd: accepts ? socket.descriptor : -1, events: input, revents: 0),
     ]
-    poll(&interests, nfds_t(interests.count), timeout)
+    let count = poll(&interests, nfds_t(interests.count), timeout)
+    if let again = acceptsAgain, again <= monotonicNow() { acceptsAgain = nil }
+    return count > 0 ? (interests[1].revents != 0, interests[2].revents != 0) : (false, false)
   }
 
   /// Rounded up, so that a limit has passed when the thread wakes.
-  private func milliseconds(from now: Instant, to deadline: Instant) -> Int32 {
-    Int32(clamping: max(0, (deadline - now).inNanoseconds / 1_000_000 + 1))
+  private func milliseconds(until deadline: Instant) -> Int32 {
+    Int32(clamping: max(0, (deadline - monotonicNow()).inNanoseconds / 1_000_000 + 1))
   }
 
   private func accept(_ library: OpaquePointer, at now: Instant) {
-    if acceptsAgain != nil { return }
     for _ in 0..<Self.acceptedAtOnce where connections.count < limits.connections + limits.slack {
       var name = sockaddr_storage()
       var length = socklen_t(MemoryLayout<sockaddr_storage>.size)

@@ -9,14 +9,14 @@ struct ListenLimits: Sendable {
   static let defaultRest: Duration = .seconds(75)
   /// From the answer until the client has read it.
   static let defaultDelivery: Duration = .seconds(10)
-  /// Bytes the library may use for one connection: request line and headers of the request, and of the answer.
-  /// A browser sends all cookies of `localhost` to the admin address.
-  static let connectionMemory = 16 * 1024
   /// Requests that may wait for an answer at the same moment: drains.
   static let waiting = 64
 
   /// Connections held before the ones that have been silent longest are closed in favour of new ones.
   var connections: Int
+  /// Bytes the library may use for one connection: the head of the request (twice for cookies, which it takes
+  /// apart) and that of the answer. A connection that is kept touches all of it.
+  var connectionMemory = 16 * 1024
   var arrival = ListenLimits.defaultArrival
   var rest = ListenLimits.defaultRest
   var delivery = ListenLimits.defaultDelivery
@@ -26,15 +26,17 @@ struct ListenLimits: Sendable {
   /// How far `connections` may be exceeded until the closed ones are gone.
   var slack: Int { 64 + connections / 8 }
 
-  /// Half of the files that the process may open, because the pool needs some too; at most 4096, which is 80 MiB
-  /// if every one of them fills its memory.
+  /// Half of the files that the process may open, because the pool needs some too, and at most 1024: 16 MiB if
+  /// every one of them fills its memory. Health checkers ask and go, or are few.
   static func health() -> ListenLimits {
-    ListenLimits(connections: min(max(openFiles / 2, 32), 4096))
+    ListenLimits(connections: min(max(openFiles / 2, 32), 1024))
   }
 
-  /// A few people and hooks.
+  /// A few people and hooks; a browser sends all cookies of `localhost`.
   static func admin() -> ListenLimits {
-    ListenLimits(connections: min(max(openFiles / 16, 16), 256))
+    var limits = ListenLimits(connections: min(max(openFiles / 16, 16), 128))
+    limits.connectionMemory = 32 * 1024
+    return limits
   }
 
   private static var openFiles: Int {

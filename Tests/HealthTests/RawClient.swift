@@ -17,6 +17,12 @@ final class RawClient {
       name.sun_family = sa_family_t(AF_UNIX)
       withUnsafeMutableBytes(of: &name.sun_path) { $0.copyBytes(from: path.utf8.prefix($0.count - 1)) }
       descriptor = try RawClient.connect(AF_UNIX, name)
+    } else if case .ipv6(let host, let port) = address.kind, host != "::" {
+      var name = sockaddr_in6()
+      name.sin6_family = sa_family_t(AF_INET6)
+      name.sin6_port = port.bigEndian
+      inet_pton(AF_INET6, host, &name.sin6_addr)
+      descriptor = try RawClient.connect(AF_INET6, name)
     } else {
       var name = sockaddr_in()
       name.sin_family = sa_family_t(AF_INET)
