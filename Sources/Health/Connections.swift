@@ -93,12 +93,11 @@ struct Connections {
     guard let connection = self[slot] else { return nil }
     self[slot]?.afterwards = nil
     self[slot]?.answer = nil
-    if isAtEnd(connection.descriptor) {
-      // The library misses an end that came in together with the request: it reads as far as the request goes,
-      // and epoll (edge-triggered) has nothing new to tell it afterwards.
-      cut(slot)
-    } else if !connection.isCut {
-      let check = now + min(limits.arrival, limits.rest)
+    if !connection.isCut {
+      // The library misses an end that came in together with the request: it reads as far as the request goes, and
+      // epoll (edge-triggered) has nothing new to tell it afterwards. It may have read further requests, though:
+      // those it begins before the next sweep, and whoever has nothing begun by then is over.
+      let check = isAtEnd(connection.descriptor) ? now : now + min(limits.arrival, limits.rest)
       setPhase(.resting(since: now, check: check), of: slot)
       sweep(by: check)
     }
@@ -164,7 +163,9 @@ struct Connections {
   /// that rests is told from one that dribbles, at the latest one arrival limit late.
   private mutating func look(at slot: Int, restingSince since: Instant, now: Instant) {
     guard let connection = self[slot] else { return }
-    if let received = lastReceived(connection.descriptor, now: now), received > since + .milliseconds(50) {
+    if isAtEnd(connection.descriptor) {
+      cut(slot)
+    } else if let received = lastReceived(connection.descriptor, now: now), received > since + .milliseconds(50) {
       setPhase(.arriving(since: received), of: slot)
       cut(slot, by: received + limits.arrival, at: now)
     } else if since + limits.rest <= now {

@@ -112,6 +112,18 @@ struct AbuseTests {
     }
   }
 
+  @Test("pipelined requests are answered to the last one, although their client has ended its sending side")
+  func pipeliningHalfClosed() throws {
+    let fixture = try HealthFixture()
+    defer { fixture.server.stop() }
+    let client = try fixture.client()
+    // More than the library reads at once.
+    try client.send(String(repeating: "GET /ready HTTP/1.1\r\nHost: x\r\n\r\n", count: 400))
+    client.closeWriting()
+    for _ in 0..<400 { #expect(try client.receive().status == 200) }
+    #expect(try client.isEnded())
+  }
+
   @Test("a request in single bytes is answered if it is in time")
   func fragments() throws {
     let fixture = try HealthFixture()
