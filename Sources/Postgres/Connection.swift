@@ -340,7 +340,7 @@ public actor Connection {
     case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
       return abandon(session, statement, "COPY cannot be run as a query")
     default:
-      guard let code = field(PG_DIAG_SQLSTATE, of: memory.result).flatMap({ SQLState($0) }) else {
+      guard let code = ErrorField.sqlState.value(in: memory.result).flatMap({ SQLState($0) }) else {
         // libpq's own: the connection is lost, or it ran out of memory in the middle of an answer.
         return session.isBroken
           ? lost(session)
@@ -349,7 +349,7 @@ public actor Connection {
           )
       }
       session.lastWords.hear(memory.result)
-      let message = oneLine(field(PG_DIAG_MESSAGE_PRIMARY, of: memory.result) ?? "")
+      let message = oneLine(ErrorField.message.value(in: memory.result) ?? "")
       statement.failure =
         statement.failure
         ?? QueryError(

@@ -49,11 +49,11 @@ final class LastWords {
   /// Keeps what a notice or an error of a statement says if it ends the session: FATAL and PANIC do, and so does
   /// 57P02 (another backend has crashed), which comes as a WARNING.
   func hear(_ notice: OpaquePointer) {
-    guard let code = field(PG_DIAG_SQLSTATE, of: notice).flatMap({ SQLState($0) }) else { return }
-    let severity = field(PG_DIAG_SEVERITY_NONLOCALIZED, of: notice)
+    guard let code = ErrorField.sqlState.value(in: notice).flatMap({ SQLState($0) }) else { return }
+    let severity = ErrorField.severity.value(in: notice)
     guard severity == "FATAL" || severity == "PANIC" || code == .crashShutdown else { return }
     self.code = code
-    message = oneLine(field(PG_DIAG_MESSAGE_PRIMARY, of: notice) ?? "")
+    message = oneLine(ErrorField.message.value(in: notice) ?? "")
   }
 }
 
@@ -64,12 +64,15 @@ func receiveNotice(_ argument: UnsafeMutableRawPointer?, _ notice: OpaquePointer
   Unmanaged<LastWords>.fromOpaque(argument).takeUnretainedValue().hear(notice)
 }
 
-/// A field of an error or notice (PostgreSQL manual, 34.3.1 "PQresultErrorField").
-func field(_ code: Int32, of result: OpaquePointer) -> String? {
-  PQresultErrorField(result, code).map { String(cString: $0) }
-}
+/// A field of an error or notice (PostgreSQL manual, 34.3.1 "PQresultErrorField"). libpq names them by character
+/// constants, which Swift does not import.
+enum ErrorField: UInt8 {
+  /// Not in the server's language.
+  case severity = 0x56  // V
+  case sqlState = 0x43  // C
+  case message = 0x4D  // M
 
-// libpq defines them as character constants, which Swift does not import.
-let PG_DIAG_SEVERITY_NONLOCALIZED = Int32(UInt8(ascii: "V"))
-let PG_DIAG_SQLSTATE = Int32(UInt8(ascii: "C"))
-let PG_DIAG_MESSAGE_PRIMARY = Int32(UInt8(ascii: "M"))
+  func value(in result: OpaquePointer) -> String? {
+    PQresultErrorField(result, Int32(rawValue)).map { String(cString: $0) }
+  }
+}
