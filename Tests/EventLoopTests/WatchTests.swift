@@ -10,6 +10,7 @@ import Testing
   func levelTriggered() async throws {
     try await withLoop { loop in
       let pair = SocketPair()
+      defer { pair.close() }
       let journal = Journal<Readiness>()
       await loop.until { done in
         let box = Box()
@@ -29,6 +30,7 @@ import Testing
   func hangUp() async throws {
     try await withLoop { loop in
       let pair = SocketPair()
+      defer { pair.close() }
       let journal = Journal<Readiness>()
       await loop.until { done in
         let box = Box()
@@ -47,21 +49,21 @@ import Testing
   func interest() async throws {
     try await withLoop { loop in
       let pair = SocketPair()
+      defer { pair.close() }
       let journal = Journal<Readiness>()
       await loop.until { done in
         let box = Box()
         box.watch = try? loop.watch(pair.ours) { readiness in
           journal.note(readiness)
-          if readiness == .write { box.watch?.interest = .read }
+          box.watch?.interest = .read
         }
-        // Nothing for two turns, then writing once, then nothing again.
-        loop.schedule(at: EventLoop.now() + .milliseconds(5)) {
+        afterTurns(3, on: loop) {
           #expect(journal.entries.isEmpty)
           box.watch?.interest = [.read, .write]
-        }
-        loop.schedule(at: EventLoop.now() + .milliseconds(20)) {
-          box.watch?.cancel()
-          done()
+          afterTurns(5, on: loop) {
+            box.watch?.cancel()
+            done()
+          }
         }
       }
       #expect(journal.entries == [.write])
@@ -72,6 +74,7 @@ import Testing
   func cancelWithinBatch() async throws {
     try await withLoop { loop in
       let pairs = (0..<20).map { _ in SocketPair() }
+      defer { pairs.forEach { $0.close() } }
       let journal = Journal<Int>()
       await loop.on {
         let box = Box()
@@ -94,6 +97,8 @@ import Testing
   func reuse() async throws {
     try await withLoop { loop in
       let (first, second) = (SocketPair(), SocketPair())
+      let kept = Box()
+      defer { ([first, second] + kept.pairs).forEach { $0.close() } }
       let journal = Journal<String>()
       await loop.on {
         let box = Box()
@@ -101,13 +106,11 @@ import Testing
         func replace(_ other: SocketPair, _ watch: Watch?) {
           guard box.all.count == 2 else { return }
           watch?.cancel()
-          let number = other.ours
-          other.closeOurs()
-          let fresh = SocketPair(ours: number)
+          let fresh = SocketPair(replacing: other)
           if let watch = try? loop.watch(fresh.ours, .read, { _ in journal.note("new") }) {
             box.all.append(watch)
           }
-          box.keep.append(fresh)
+          kept.pairs.append(fresh)
         }
         for (mine, other) in [(first, second), (second, first)] {
           let watch = try? loop.watch(mine.ours) { _ in
@@ -142,11 +145,17 @@ import Testing
   }
 }
 
+/// Each turn looks at the descriptors before its timers.
+private func afterTurns(_ turns: Int, on loop: EventLoop, _ body: @escaping () -> Void) {
+  if turns == 0 { return body() }
+  loop.schedule(at: .origin) { afterTurns(turns - 1, on: loop, body) }
+}
+
 /// Holds what belongs to the loop's thread, for handlers that need it.
 private final class Box: @unchecked Sendable {
   var watch: Watch?
   var all: [Watch] = []
-  var keep: [SocketPair] = []
+  var pairs: [SocketPair] = []
 }
 
 /// Two connected sockets.
@@ -160,17 +169,18 @@ private final class SocketPair: @unchecked Sendable {
     (ours, theirs) = (ends[0], ends[1])
   }
 
-  /// With our end under a given number.
-  convenience init(ours number: Int32) {
+  /// With our end under the number of the other pair's, which is closed: in one step, because other tests open
+  /// descriptors at the same time.
+  convenience init(replacing other: SocketPair) {
     self.init()
-    if ours != number {
-      dup2(ours, number)
-      close(ours)
-      ours = number
-    }
+    dup2(ours, other.ours)
+    Glibc.close(ours)
+    ours = other.ours
+    other.ours = -1
   }
 
-  deinit {
+  /// At the end of the test: an object that nobody uses any more may be gone before its scope is left.
+  func close() {
     closeOurs()
     closeTheirs()
   }
@@ -178,12 +188,12 @@ private final class SocketPair: @unchecked Sendable {
   func say(_ text: String) { _ = write(theirs, text, text.utf8.count) }
 
   func closeOurs() {
-    if ours >= 0 { close(ours) }
+    if ours >= 0 { Glibc.close(ours) }
     ours = -1
   }
 
   func closeTheirs() {
-    if theirs >= 0 { close(theirs) }
+    if theirs >= 0 { Glibc.close(theirs) }
     theirs = -1
   }
 }
