@@ -5,8 +5,24 @@ struct LoginPacing: Sendable {
   /// server has trouble.
   private(set) var limit = 1
   private(set) var notBefore: Instant = .origin
+  /// While logins fail: when one is tried although nobody needs it.
+  private(set) var trialDue: Instant = .origin
   private var firstFailure: Instant?
   private var repeated = 0
+  /// When the credentials were last seen to change.
+  private var credentialsSince: Instant?
+
+  /// Losses of everything that logins brought, each soon after the one before. A login that works is no reason for
+  /// more haste if its session does not live: a pooler accepts logins for a server that is gone.
+  private var losses = 0
+  private var firstLoss: Instant?
+  /// A login has succeeded since the last loss: the next end of a session is another loss, not the rest of it.
+  private var hasSucceededSinceLoss = true
+  /// Since when the probe has been answered on what logins brought; nil while it has not.
+  private var provenSince: Instant?
+
+  /// Sessions that lived this long are no continuation of an earlier loss.
+  static let livedWell: Duration = .seconds(60)
 
   var isFailing: Bool { report.isFailing }
 
@@ -20,9 +36,15 @@ struct LoginPacing: Sendable {
     repeated = 0
     notBefore = .origin
     limit = 2
+    hasSucceededSinceLoss = true
   }
 
-  mutating func failed(_ fault: Fault, at now: Instant, random: inout RandomSource) {
+  /// The probe was answered.
+  mutating func proven(at now: Instant) {
+    if provenSince == nil { provenSince = now }
+  }
+
+  mutating func failed(_ fault: Fault, begun: Instant, at now: Instant, random: inout RandomSource) {
     repeated = report.isFailing && report.lastFault?.kind == fault.kind ? repeated + 1 : 1
     report.failuresInRow += 1
     report.lastFault = fault
@@ -36,17 +58,37 @@ struct LoginPacing: Sendable {
     let failingFor = now - since
     let pace = RetryPace.after(fault, repeated: repeated, failingFor: failingFor)
     notBefore = now + pace.delay(failures: report.failuresInRow, failingFor: failingFor, random: &random)
+    trialDue = now + random.duration(from: .seconds(30), to: .seconds(60))
+    // It was begun with the credentials of before: its failure is none of the new ones.
+    if let credentialsSince, begun <= credentialsSince { trySoon(at: now, random: &random) }
   }
 
-  /// Something that stood in the way may be gone (a new password): try soon, but not all instances at once.
-  mutating func tryAgainSoon(at now: Instant, random: inout RandomSource) {
-    notBefore = min(notBefore, now + random.duration(from: .zero, to: .milliseconds(500)))
+  /// Something that stood in the way may be gone.
+  mutating func credentialsChanged(at now: Instant, random: inout RandomSource) {
+    credentialsSince = now
+    trySoon(at: now, random: &random)
+  }
+
+  /// Soon, but not all instances at once.
+  private mutating func trySoon(at now: Instant, random: inout RandomSource) {
+    let soon = now + random.duration(from: .zero, to: .milliseconds(500))
+    notBefore = min(notBefore, soon)
+    trialDue = min(trialDue, soon)
     repeated = 0
   }
 
-  /// All connections went at one moment, for every instance of the fleet perhaps: do not knock in step.
-  mutating func connectionsLost(at now: Instant, random: inout RandomSource) {
-    wait(until: now + random.duration(from: .zero, to: .milliseconds(100)))
+  /// Everything that logins brought is gone, or the probe's connection has never answered. At one moment for every
+  /// instance of the fleet perhaps: do not knock in step, and not faster than failed logins would.
+  mutating func sessionsLost(_ fault: Fault, at now: Instant, random: inout RandomSource) {
     limit = 1
+    guard hasSucceededSinceLoss else { return }
+    hasSucceededSinceLoss = false
+    if let provenSince, now - provenSince >= Self.livedWell { losses = 0 }
+    provenSince = nil
+    losses += 1
+    if losses == 1 { firstLoss = now }
+    let failingFor = now - (firstLoss ?? now)
+    let pace = RetryPace.after(fault, repeated: losses, failingFor: failingFor)
+    wait(until: now + pace.delay(failures: losses, failingFor: failingFor, random: &random))
   }
 }

@@ -23,12 +23,14 @@ struct Member: Sendable {
   var expires: Instant = .distantFuture
   /// When an idle one is next asked whether it is there.
   var keepAlive: Instant = .distantFuture
+  /// When it last came from a login or a lease. Neither a probe nor a keep-alive is use.
+  var lastUsed: Instant = .origin
   /// When an idle one above the floor has been idle for too long.
   var idleUntil: Instant = .distantFuture
   /// While verifying: because a sibling was lost.
   var isSuspect = false
   /// While leased: it cannot be used again.
-  var isBroken = false
+  fileprivate(set) var isBroken = false
 
   var isOpen: Bool { state != .connecting }
 }
@@ -39,20 +41,29 @@ struct Member: Sendable {
 /// now. Leases of an earlier generation finish; they are open, but count for nothing else: they are *retired*.
 struct Members: Sendable {
   private(set) var all: [ConnectionID: Member] = [:]
-  /// Free connections, the one used last at the end: taking from there leaves the others idle long enough to be
-  /// pruned.
+  /// Free connections in the order of `lastUsed`, the last one at the end: taking from there leaves the others idle
+  /// long enough to be pruned.
   private(set) var idle: [ConnectionID] = []
   private(set) var connecting = 0
   private(set) var leased = 0
   private(set) var verifying = 0
-  private(set) var retired = 0
+  /// Leased ones that are broken or of an earlier generation: they end with their lease.
+  private var spent = 0
+  private var broken = 0
   private(set) var generation = 1
   private var lastID: UInt64 = 0
 
   var count: Int { all.count }
   var open: Int { all.count - connecting }
-  /// Open connections of the present generation.
-  var current: Int { open - retired }
+  /// Open connections that work and belong to the present generation.
+  var current: Int { open - spent }
+  /// Open connections that work, of any generation.
+  var working: Int { open - broken }
+  /// All of them, the oldest first: the same events must give the same effects in the same order, which a
+  /// dictionary does not promise.
+  var inOrder: [(id: ConnectionID, member: Member)] {
+    all.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+  }
 
   subscript(id: ConnectionID) -> Member? { all[id] }
 
@@ -75,20 +86,33 @@ struct Members: Sendable {
   /// Begins another generation. Whatever is not leased is expected to be closed.
   mutating func nextGeneration() {
     generation += 1
-    retired = leased
+    spent = leased
   }
 
   func isRetired(_ member: Member) -> Bool { member.isOpen && member.generation != generation }
 
+  /// A leased one has ended; it stays with its lease.
+  mutating func breaks(_ id: ConnectionID) {
+    guard let index = all.index(forKey: id), !all.values[index].isBroken else { return }
+    if !isRetired(all.values[index]) { spent += 1 }
+    all.values[index].isBroken = true
+    broken += 1
+  }
+
   /// Moves a member to another state. No-op for one that is gone.
   mutating func move(_ id: ConnectionID, to state: Member.State, at now: Instant) {
     guard let index = all.index(forKey: id) else { return }
-    leave(all.values[index].state, id)
+    let previous = all.values[index].state
+    leave(previous, id)
     all.values[index].state = state
     all.values[index].since = now
+    switch previous {
+    case .connecting, .leased: all.values[index].lastUsed = now
+    case .idle, .reserved, .verifying: break
+    }
     switch state {
     case .connecting: connecting += 1
-    case .idle: idle.append(id)
+    case .idle: insertIdle(id, lastUsed: all.values[index].lastUsed)
     case .leased: leased += 1
     case .verifying: verifying += 1
     case .reserved: break
@@ -106,8 +130,20 @@ struct Members: Sendable {
   mutating func remove(_ id: ConnectionID) -> Member? {
     guard let member = all.removeValue(forKey: id) else { return nil }
     leave(member.state, id)
-    if isRetired(member) { retired = max(0, retired - 1) }
+    if member.isBroken || isRetired(member) { spent -= 1 }
+    if member.isBroken { broken -= 1 }
     return member
+  }
+
+  /// At the end, unless it comes back from a question that was not use.
+  private mutating func insertIdle(_ id: ConnectionID, lastUsed: Instant) {
+    var (low, high) = (0, idle.count)
+    if let last = idle.last, (all[last]?.lastUsed ?? .origin) <= lastUsed { low = high }
+    while low < high {
+      let middle = (low + high) / 2
+      if (all[idle[middle]]?.lastUsed ?? .origin) <= lastUsed { low = middle + 1 } else { high = middle }
+    }
+    idle.insert(id, at: low)
   }
 
   private mutating func leave(_ state: Member.State, _ id: ConnectionID) {

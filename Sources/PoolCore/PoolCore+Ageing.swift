@@ -2,11 +2,28 @@
 /// one is closed where the ceiling allows it. While logins fail, or the probe is in doubt, nothing that works is
 /// closed for its age.
 extension PoolCore {
-  /// A connection that has outlived `maxLifetime`, and the login that is to take its place.
-  struct Ageing: Sendable {
-    var old: ConnectionID
-    var new: ConnectionID?
+  /// One replacement of a connection that has outlived `maxLifetime`. Which one it replaces is decided last: one
+  /// that is in use for hours must not keep the others from being replaced.
+  enum Ageing: Hashable, Sendable {
+    /// → due
+    case none
+    /// One is too old. → opening, if the ceiling leaves room; otherwise none, once one could be closed
+    case due
+    /// The login of its successor is under way. → opened, none (failed)
+    case opening(ConnectionID)
+    /// The next one that is too old and free is closed. → none
+    case opened(ConnectionID)
+
+    var successor: ConnectionID? {
+      switch self {
+      case .none, .due: nil
+      case .opening(let id), .opened(let id): id
+      }
+    }
   }
+
+  /// No faster than this: the load that made the pool grow may come back.
+  static let pruneEvery: Duration = .seconds(10)
 
   /// Sees to it that upkeep looks no later than this. Looking too early does no harm, so nothing needs to be taken
   /// back when a connection is closed or used.
@@ -16,49 +33,78 @@ extension PoolCore {
 
   mutating func upkeep(at now: Instant) {
     guard isServing else { return }
-    for id in members.idle where members[id].map({ $0.keepAlive <= now }) == true {
+    for id in members.idle.reversed() where members[id].map({ $0.keepAlive <= now }) == true {
       verify(id, isSuspect: false, at: now)
     }
-    let isSafe = !logins.isFailing && probe.isProven && probe.report.failuresInRow == 0
-    if isSafe {
-      pruneOne(at: now)
-      if ageing == nil { ageing = oldestOutlived(at: now).map { Ageing(old: $0) } }
-      advanceAgeing(at: now)
+    if isSafeToClose { pruneOne(at: now) }
+    // The next replacement begins when the one before is complete. While logins fail it is only tried, not closed:
+    // that is how it is noticed that they work again.
+    if ageing == .none, isProbeWell, members.connecting == 0, members.current >= settings.minConnections,
+      members.all.values.contains(where: { $0.expires <= now && !members.isRetired($0) })
+    {
+      ageing = .due
     }
+    advanceAgeing(at: now)
     scheduleUpkeep(at: now)
   }
 
-  private func oldestOutlived(at now: Instant) -> ConnectionID? {
-    members.all
-      .filter { $0.value.expires <= now && !members.isRetired($0.value) }
-      .min { ($0.value.expires, $0.key) < ($1.value.expires, $1.key) }?.key
+  private var isProbeWell: Bool {
+    probe.isProven && probe.asked == nil && probe.report.failuresInRow == 0
   }
 
-  /// Takes the replacement under way as far as it goes now. Called whenever something it may wait for has happened:
-  /// the new connection is open, the old one came back, the probe was answered.
-  mutating func advanceAgeing(at now: Instant) {
-    guard let ageing, let old = members[ageing.old] else { return }
-    let hasSuccessor = ageing.new.flatMap { members[$0]?.isOpen } ?? false
-    let hasRoom = members.count < settings.maxConnections
-    guard hasSuccessor || (ageing.new == nil && !hasRoom) else { return }
-    switch old.state {
-    case .reserved:
-      // The probe moves to another connection first; the old one is closed once that one has answered.
-      guard probe.asked == nil, let successor = freshIdle else { return }
-      members.move(ageing.old, to: .idle, at: now)
-      reserve(successor, at: now)
-    case .idle where probe.asked == nil:
-      close(ageing.old, .maxLifetime)
-      wakeForUpkeep(by: now + .milliseconds(100))
-    case .idle, .leased, .verifying, .connecting: return
+  private var isSafeToClose: Bool { isProbeWell && !logins.isFailing }
+
+  /// The successor is open, or cannot be opened before one is closed.
+  var mayCloseOutlived: Bool {
+    switch ageing {
+    case .none, .opening: false
+    case .due: isSafeToClose && members.count >= settings.maxConnections
+    case .opened: isSafeToClose
     }
+  }
+
+  mutating func closeOutlived(_ id: ConnectionID, at now: Instant) {
+    ageing = .none
+    close(id, .maxLifetime)
+    wakeForUpkeep(by: now + .milliseconds(100))
+  }
+
+  /// Closes an idle connection that has outlived, if one may be closed now. Called when something it may wait for
+  /// has happened: the new one is open, the probe was answered. What comes back from a lease is looked at there.
+  mutating func advanceAgeing(at now: Instant) {
+    guard mayCloseOutlived else { return }
+    if let old = members.idle.first(where: { hasOutlived($0, at: now) }) {
+      return closeOutlived(old, at: now)
+    }
+    guard let reserved = probe.connection, hasOutlived(reserved, at: now) else { return }
+    if let successor = members.idle.last {
+      handProbeOn(to: successor, at: now)
+    } else if settings.maxConnections == 1 {
+      closeOutlived(reserved, at: now)
+    }
+  }
+
+  /// Moves the probe from a connection that has outlived to one that has not; the old one is closed once that one
+  /// has answered.
+  mutating func handProbeOn(to successor: ConnectionID, at now: Instant) {
+    guard let reserved = probe.connection, mayCloseOutlived, hasOutlived(reserved, at: now),
+      !hasOutlived(successor, at: now)
+    else { return }
+    reserve(successor, at: now)
+    makeIdle(reserved, at: now)
+  }
+
+  func hasOutlived(_ id: ConnectionID, at now: Instant) -> Bool {
+    members[id].map { $0.expires <= now } ?? false
   }
 
   /// Above the floor, closes the connection that has been idle longest.
   private mutating func pruneOne(at now: Instant) {
     guard members.current > settings.minConnections, let longest = members.idle.first,
-      let member = members[longest], member.idleUntil <= now
+      let member = members[longest], member.idleUntil <= now,
+      lastPruned.map({ now - $0 >= Self.pruneEvery }) ?? true
     else { return }
+    lastPruned = now
     close(longest, .idleTimeout)
   }
 
@@ -66,11 +112,12 @@ extension PoolCore {
   /// it is looked at again in a second.
   private mutating func scheduleUpkeep(at now: Instant) {
     var next = Instant.distantFuture
+    let pruning = lastPruned.map { $0 + Self.pruneEvery } ?? .origin
     for member in members.all.values where member.isOpen {
       next = min(next, member.expires)
       if member.state == .idle {
         next = min(next, member.keepAlive)
-        if members.current > settings.minConnections { next = min(next, member.idleUntil) }
+        if members.current > settings.minConnections { next = min(next, max(member.idleUntil, pruning)) }
       }
     }
     alarms.upkeep = members.open == 0 ? nil : max(next, now + .seconds(1))

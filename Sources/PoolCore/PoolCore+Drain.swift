@@ -61,13 +61,14 @@ extension PoolCore {
     case .closing:
       let abandonLogins = (closingBegan ?? now) + Self.loginGrace
       if now >= min(abandonLogins, progress.deadline) {
-        for (id, member) in members.all where member.state == .connecting {
+        for (id, member) in members.inOrder where member.state == .connecting {
           members.remove(id)
+          witnessArrived(id)
           effects.append(.abandonLogin(id))
         }
       }
       if now >= progress.deadline {
-        for id in members.all.keys {
+        for (id, _) in members.inOrder {
           drain?.cut += 1
           close(id, .cutOff)
         }
@@ -88,12 +89,12 @@ extension PoolCore {
     drain?.stage = .closing
     drain?.inUse = members.leased
     closingBegan = now
-    ageing = nil
+    ageing = .none
     while let lease = queue.next() {
       drain?.refused += 1
       refuse(lease, .draining)
     }
-    for (id, member) in members.all {
+    for (id, member) in members.inOrder {
       switch member.state {
       case .idle, .reserved, .verifying: close(id, .drain)
       case .connecting, .leased: break

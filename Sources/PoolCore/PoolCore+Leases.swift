@@ -2,7 +2,7 @@
 /// waited longest; nobody can take it in between.
 extension PoolCore {
   mutating func acquire(_ lease: LeaseID, deadline: Instant, at now: Instant) {
-    guard leases[lease] == nil else { return impossible("\(lease) acquired twice") }
+    guard leases[lease] == nil, !queue.contains(lease) else { return impossible("\(lease) acquired twice") }
     guard isServing else { return refuse(lease, .draining) }
     guard settings.maxConnections > 1 else { return refuse(lease, .noCapacity) }
     if queue.isEmpty, let id = members.idle.last { return grant(id, to: lease, at: now) }
@@ -19,20 +19,17 @@ extension PoolCore {
       return
     }
     if let fault, !member.isBroken { lost(id, fault, at: now) }
+    let isBroken = member.isBroken
     if drain?.stage == .closing {
       drain?.finished += 1
       return close(id, .drain)
     }
     if let now = members[id], members.isRetired(now) { return close(id, .retired) }
-    if !reusable || member.isBroken { return close(id, .broken) }
-    if ageing?.old == id {
-      // Too old, and its place is taken or needed: it is not handed on.
-      members.move(id, to: .idle, at: now)
-      advanceAgeing(at: now)
-      if members[id] == nil { return }
-    }
+    if !reusable || isBroken { return close(id, .broken) }
+    // Too old, and its place is taken or needed: it is not handed on.
+    if member.expires <= now, mayCloseOutlived { return closeOutlived(id, at: now) }
     makeIdle(id, at: now)
-    advanceAgeing(at: now)
+    if members[id]?.state == .idle { handProbeOn(to: id, at: now) }
   }
 
   /// A connection has come free: for the probe if it has none, for the caller that has waited longest, or for later.
@@ -40,7 +37,11 @@ extension PoolCore {
     let spread = 0.8 + 0.4 * random.fraction()
     let keepAlive = now + settings.healthCheckInterval.scaled(by: spread)
     let idleUntil = now + settings.idleTimeout.scaled(by: spread)
-    members.update(id) { ($0.keepAlive, $0.idleUntil) = (keepAlive, idleUntil) }
+    members.update(id) {
+      $0.keepAlive = keepAlive
+      // An answered keep-alive is not use.
+      if $0.state != .verifying { $0.idleUntil = idleUntil }
+    }
     wakeForUpkeep(by: min(keepAlive, idleUntil))
     if probe.connection == nil { return reserve(id, at: now) }
     members.move(id, to: .idle, at: now)

@@ -10,23 +10,30 @@ extension PoolCore {
         alarms.login = logins.notBefore
         return
       }
-      if phase == .starting { enter(.warming, at: now) }
-      let id = members.add(at: now)
-      let beside = probe.connection.flatMap { members[$0]?.host }
-      effects.append(.login(id, only: beside))
-      if probe.connection == nil {
-        scoutStarted(id, at: now)
-      } else if needsReplacement, members.current >= settings.minConnections {
-        ageing?.new = id
-      }
+      logIn(at: now)
+    }
+    guard wantsTrial else { return }
+    let due = max(logins.notBefore, logins.trialDue)
+    if now >= due { logIn(at: now) } else { alarms.login = due }
+  }
+
+  private mutating func logIn(at now: Instant) {
+    if phase == .starting { enter(.warming, at: now) }
+    let id = members.add(at: now)
+    let beside = probe.connection.flatMap { members[$0]?.host }
+    effects.append(.login(id, only: beside))
+    if probe.connection == nil {
+      scoutStarted(id, at: now)
+    } else if ageing == .due, members.current >= settings.minConnections {
+      ageing = .opening(id)
     }
   }
 
   private var wantsConnection: Bool {
-    guard members.count < settings.maxConnections || members.connecting > 0 else { return false }
+    guard members.count < settings.maxConnections else { return false }
     if probe.connection == nil { return wantsScout }
-    guard probe.isProven, members.count < settings.maxConnections else { return false }
-    let wanted = max(settings.minConnections - members.current, queue.count, needsReplacement ? 1 : 0)
+    guard probe.isProven else { return false }
+    let wanted = max(settings.minConnections - members.current, queue.count, ageing == .due ? 1 : 0)
     return members.connecting < wanted
   }
 
@@ -34,7 +41,12 @@ extension PoolCore {
   /// another purpose, that one will do.
   private var wantsScout: Bool { probe.scout == nil && members.verifying == 0 && members.connecting == 0 }
 
-  private var needsReplacement: Bool { ageing != nil && ageing?.new == nil }
+  /// Logins fail and nobody needs one: one is tried now and then, or it would be reported long after it was mended.
+  private var wantsTrial: Bool {
+    logins.isFailing && phase == .ready && probe.connection != nil && probe.isProven
+      && members.connecting == 0
+      && members.count < settings.maxConnections
+  }
 
   mutating func loggedIn(_ id: ConnectionID, host: HostID, took: Duration, at now: Instant) {
     guard members[id]?.state == .connecting else { return }
@@ -44,22 +56,40 @@ extension PoolCore {
     if failures > 0 { effects.append(.loginsWork(after: failures)) }
     witnessArrived(id)
     guard isServing else { return close(id, .drain) }
-    if let reserved = probe.connection, members[reserved]?.host != host { return close(id, .otherHost) }
+    if let reserved = probe.connection {
+      if members[reserved]?.host != host { return close(id, .otherHost) }
+    } else if isElsewhere(host) {
+      // The probe goes on at another host: what is left at the one before ends with its leases.
+      giveUpGeneration(.otherHost)
+    }
     let expires = now + settings.maxLifetime.scaled(by: 1 - 0.25 * random.fraction())
     members.opened(id, host: host, expires: expires)
     wakeForUpkeep(by: expires)
     makeIdle(id, at: now)
-    advanceAgeing(at: now)
+    if ageing == .opening(id) {
+      ageing = .opened(id)
+      advanceAgeing(at: now)
+    }
+  }
+
+  /// Connections of this generation are open at another host.
+  private func isElsewhere(_ host: HostID) -> Bool {
+    members.open > 0
+      && members.all.values.contains { $0.isOpen && !members.isRetired($0) && $0.host != host }
   }
 
   mutating func loginFailed(_ id: ConnectionID, _ fault: Fault, at now: Instant) {
-    guard members[id]?.state == .connecting else { return }
+    guard let member = members[id], member.state == .connecting else { return }
     members.remove(id)
     counters.loginsFailed += 1
-    logins.failed(fault, at: now, random: &random)
+    logins.failed(fault, begun: member.since, at: now, random: &random)
     record(fault, during: .login, at: now)
-    // Logins fail: ageing rests, and begins again with the next success.
-    if ageing?.new == id { ageing = nil }
+    if ageing == .opening(id) { ageing = .none }
     witnessFailed(id, fault, at: now)
+  }
+
+  /// The password may be another one now; a splay goes on, because nothing has failed yet.
+  mutating func credentialsChanged(at now: Instant) {
+    if phase != .starting { logins.credentialsChanged(at: now, random: &random) }
   }
 }

@@ -7,12 +7,14 @@ extension PoolCore {
     case .connecting: return impossible("\(id) ended before it was open")
     case .leased:
       // It stays with its lease, which will find out; the place is taken until then.
-      members.update(id) { $0.isBroken = true }
+      guard !member.isBroken else { return }
+      members.breaks(id)
       record(fault, during: .connection, at: now)
       lost(id, fault, at: now)
     case .reserved:
       count(fault, took: probe.asked.map { now - $0 } ?? .zero, at: now)
       close(id, .ended)
+      if !probe.isProven { sessionsLost(fault, at: now) }
       if !retiresGeneration(fault) { considerProbe(at: now) }
       lost(id, fault, at: now)
     case .idle:
@@ -22,20 +24,28 @@ extension PoolCore {
     case .verifying:
       record(fault, during: .connection, at: now)
       close(id, .ended)
-      if member.isSuspect { retireGeneration(.retired, at: now) } else { lost(id, fault, at: now) }
+      if member.isSuspect {
+        retireGeneration(.retired, because: fault, at: now)
+      } else {
+        lost(id, fault, at: now)
+      }
     }
-    if members.open == 0 { logins.connectionsLost(at: now, random: &random) }
+    if members.working == 0 { sessionsLost(fault, at: now) }
   }
 
   /// Faults that mean more than one connection: the others are given up with it, or asked whether they still work.
   mutating func lost(_ id: ConnectionID, _ fault: Fault, at now: Instant) {
     if let member = members[id], members.isRetired(member) { return }
-    if retiresGeneration(fault) { return retireGeneration(.retired, at: now) }
-    guard isUnasked(fault) else { return }
-    if let last = lastUnaskedEnd, now - last < .seconds(1) { return retireGeneration(.retired, at: now) }
-    lastUnaskedEnd = now
+    if retiresGeneration(fault) { return retireGeneration(.retired, because: fault, at: now) }
+    guard concernsSiblings(fault) else { return }
+    if fault.sqlState == .adminShutdown {
+      if let last = lastShutdown, now - last < .seconds(1) {
+        return retireGeneration(.retired, because: fault, at: now)
+      }
+      lastShutdown = now
+    }
     askProbe(at: now)
-    for sibling in members.idle { verify(sibling, isSuspect: true, at: now) }
+    for sibling in members.idle.reversed() { verify(sibling, isSuspect: true, at: now) }
   }
 
   /// The server is another one now, or not the one that was asked for.
@@ -47,32 +57,45 @@ extension PoolCore {
   }
 
   /// Ends that may be the first of many, rather than the doing of one session.
-  private func isUnasked(_ fault: Fault) -> Bool {
+  private func concernsSiblings(_ fault: Fault) -> Bool {
     switch fault.kind {
-    case .server(.adminShutdown), .closed, .timedOut: true
+    case .server(.adminShutdown), .closed: true
+    // A statement that took too long for its caller says nothing about others.
+    case .timedOut: fault.step != .query
     default: false
     }
   }
 
-  /// Gives up all connections together. Leases in use finish; their connections close when they come back.
-  mutating func retireGeneration(_ reason: CloseReason, at now: Instant) {
+  /// Gives up all connections together, because of what one of them met.
+  mutating func retireGeneration(_ reason: CloseReason, because fault: Fault, at now: Instant) {
+    giveUpGeneration(reason)
+    sessionsLost(fault, at: now)
+  }
+
+  /// Leases in use finish; their connections close when they come back.
+  mutating func giveUpGeneration(_ reason: CloseReason) {
     members.nextGeneration()
     probe.isProven = false
-    ageing = nil
-    lastUnaskedEnd = nil
-    for (id, member) in members.all {
+    ageing = .none
+    lastShutdown = nil
+    for (id, member) in members.inOrder {
       switch member.state {
       case .idle, .verifying, .reserved: close(id, reason)
       case .connecting, .leased: break
       }
     }
-    logins.connectionsLost(at: now, random: &random)
+  }
+
+  /// What logins brought is gone, or never answered.
+  mutating func sessionsLost(_ fault: Fault, at now: Instant) {
+    probe.isProven = false
+    logins.sessionsLost(fault, at: now, random: &random)
   }
 
   mutating func close(_ id: ConnectionID, _ reason: CloseReason) {
     guard let member = members.remove(id) else { return }
     if probe.connection == id { probeConnectionGone() }
-    if ageing?.old == id || ageing?.new == id { ageing = nil }
+    if ageing.successor == id { ageing = .none }
     if case .leased(let lease) = member.state { leases[lease] = nil }
     counters.closes[reason.rawValue, default: 0] += 1
     if drain != nil, phase == .draining { drain?.closed += 1 }
@@ -98,7 +121,7 @@ extension PoolCore {
   mutating func verifyTimedOut(at now: Instant) {
     var next: Instant?
     var late: [ConnectionID] = []
-    for (id, member) in members.all where member.state == .verifying {
+    for (id, member) in members.inOrder where member.state == .verifying {
       let deadline = member.since + settings.probeTimeout
       if deadline <= now { late.append(id) } else { next = next.map { min($0, deadline) } ?? deadline }
     }
@@ -108,7 +131,7 @@ extension PoolCore {
     record(fault, during: .connection, at: now)
     let speaksForAll = late.count > 1 || late.contains { members[$0]?.isSuspect == true }
     for id in late { close(id, .silent) }
-    if speaksForAll { return retireGeneration(.silent, at: now) }
+    if speaksForAll { return retireGeneration(.silent, because: fault, at: now) }
     for id in late { lost(id, fault, at: now) }
   }
 }

@@ -10,9 +10,26 @@ extension PoolCore {
       alarms.probe = nil
       alarms.probeDeadline = nil
       alarms.witnessLate = nil
+      probe.missingSince = nil
       return
     }
-    if probe.connection == nil, let witness = freshIdle ?? members.idle.last { reserve(witness, at: now) }
+    if probe.connection == nil, let witness = members.idle.last { reserve(witness, at: now) }
+    if probe.connection == nil { awaitWitness(at: now) }
+  }
+
+  /// Nothing to ask on: a login is the witness, and if it may not start yet, time passes all the same. A probe that
+  /// was silent for its timeout, and nobody to confirm it for two more, is as long as an instance may still be
+  /// called ready.
+  private mutating func awaitWitness(at now: Instant) {
+    if firstReady != nil, probe.missingSince == nil {
+      probe.missingSince = now
+      alarms.witnessLate = now + settings.probeTimeout + settings.probeTimeout
+    }
+    if probe.scout == nil, members.connecting > 0,
+      let login = members.all.lazy.filter({ $0.value.state == .connecting }).map(\.key).min()
+    {
+      scoutStarted(login, at: now)
+    }
   }
 
   /// Connections are open and of use: anything but drained, and closing.
@@ -28,6 +45,8 @@ extension PoolCore {
   mutating func reserve(_ id: ConnectionID, at now: Instant) {
     members.move(id, to: .reserved, at: now)
     probe.connection = id
+    probe.missingSince = nil
+    alarms.witnessLate = nil
     askProbe(at: now)
   }
 
@@ -44,6 +63,7 @@ extension PoolCore {
     probe.asked = nil
     alarms.probeDeadline = nil
     probe.isProven = true
+    logins.proven(at: now)
     probe.report.last = .init(at: now, took: now - asked)
     probe.report.lastGood = now
     probe.report.failuresInRow = 0
@@ -60,11 +80,11 @@ extension PoolCore {
     probe.asked = nil
     alarms.probeDeadline = nil
     count(fault, took: now - asked, at: now)
-    if retiresGeneration(fault) { return retireGeneration(.retired, at: now) }
+    if retiresGeneration(fault) { return retireGeneration(.retired, because: fault, at: now) }
     // The connection works, the question does not: ask it of another one, or again, but do not log in for it.
-    if probe.report.failuresInRow == 1, let witness = freshIdle {
-      members.move(id, to: .idle, at: now)
-      return reserve(witness, at: now)
+    if probe.report.failuresInRow == 1, let witness = members.idle.last {
+      reserve(witness, at: now)
+      return makeIdle(id, at: now)
     }
     let wait = Self.retryProbeAfter.scaled(by: Double(1 << min(max(probe.report.failuresInRow - 1, 0), 16)))
     alarms.probe = now + min(wait, settings.probeInterval)
@@ -76,22 +96,37 @@ extension PoolCore {
     count(fault, took: now - asked, at: now)
     close(id, .silent)
     // A second silent one is no accident of a single connection.
-    if probe.report.failuresInRow >= settings.fall { retireGeneration(.silent, at: now) }
+    if probe.report.failuresInRow >= 2 {
+      retireGeneration(.silent, because: fault, at: now)
+    } else if !probe.isProven {
+      sessionsLost(fault, at: now)
+    }
   }
 
   /// The scout is the witness: it counts as failed when it takes longer than a probe may, and is left to run.
   mutating func scoutStarted(_ id: ConnectionID, at now: Instant) {
     probe.scout = Probe.Scout(id: id)
-    alarms.witnessLate = now + settings.probeTimeout
+    probe.isProven = false
+    guard firstReady != nil else { return }
+    let late = now + settings.probeTimeout
+    alarms.witnessLate = alarms.witnessLate.map { min($0, late) } ?? late
   }
 
   mutating func witnessIsLate(at now: Instant) {
-    guard let scout = probe.scout, !scout.isCounted else { return }
-    probe.scout?.isCounted = true
-    guard firstReady != nil else { return }
-    count(
-      Fault(.timedOut, at: .probe, message: "a new login took too long"), took: settings.probeTimeout, at: now
-    )
+    guard probe.connection == nil else { return }
+    if let scout = probe.scout {
+      guard !scout.isCounted else { return }
+      probe.scout?.isCounted = true
+    } else if provesNothing(logins.isFailing ? logins.report.lastFault : nil) {
+      return
+    }
+    let words = probe.scout == nil ? "no connection to ask on" : "a new login took too long"
+    count(Fault(.timedOut, at: .probe, message: words), took: settings.probeTimeout, at: now)
+  }
+
+  /// A full server is a living one, while leases of ours show that it serves.
+  private func provesNothing(_ fault: Fault?) -> Bool {
+    fault?.sqlState == .tooManyConnections && members.working > 0
   }
 
   mutating func witnessArrived(_ id: ConnectionID) {
@@ -104,25 +139,24 @@ extension PoolCore {
     guard let scout = probe.scout, scout.id == id else { return }
     witnessArrived(id)
     guard probe.connection == nil else { return }
-    // A full server is a living one, while leases of ours prove that it serves.
-    if fault.sqlState == .tooManyConnections, members.open > 0 { return }
+    if provesNothing(fault) { return }
     if scout.isCounted {
       // The same attempt, with a better reason than "late".
       probe.report.last?.fault = fault
       probe.lastFault = fault
     } else {
-      count(fault, took: .zero, at: now)
+      count(fault, took: .zero, isRecorded: true, at: now)
     }
   }
 
-  /// One more failed probe.
-  mutating func count(_ fault: Fault, took: Duration, at now: Instant) {
+  /// One more failed probe. `isRecorded`: its fault has been kept already, as that of a login.
+  mutating func count(_ fault: Fault, took: Duration, isRecorded: Bool = false, at now: Instant) {
     probe.report.last = .init(at: now, took: took, fault: fault)
     probe.report.failuresInRow += 1
     probe.report.successesInRow = 0
     probe.lastFault = fault
     counters.probesFailed += 1
-    record(fault, during: .probe, at: now)
+    if !isRecorded { record(fault, during: .probe, at: now) }
   }
 
   /// The probe's connection is gone.
@@ -131,10 +165,5 @@ extension PoolCore {
     probe.asked = nil
     alarms.probe = nil
     alarms.probeDeadline = nil
-  }
-
-  /// The idle connection used last, other than the one that is being replaced.
-  var freshIdle: ConnectionID? {
-    members.idle.last { $0 != ageing?.old }
   }
 }

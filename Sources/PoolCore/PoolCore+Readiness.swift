@@ -34,7 +34,7 @@ extension PoolCore {
   /// Why no connection can be said to answer the probe; nil while one can.
   private var lostFault: Fault? {
     guard let fault = probe.report.last?.fault else { return nil }
-    let isRefused = members.open == 0 && logins.isFailing
+    let isRefused = members.working == 0 && logins.isFailing
     return probe.report.failuresInRow >= settings.fall || isRefused ? fault : nil
   }
 
@@ -114,7 +114,7 @@ extension PoolCore {
       return [.warming(open: members.current, min: settings.minConnections, because: because)]
     case .unready:
       let fault = probe.lastFault ?? Fault(.other, at: .probe)
-      return [members.open == 0 ? .databaseLost(fault) : .probeFailed(fault)]
+      return [members.working == 0 ? .databaseLost(fault) : .probeFailed(fault)]
     }
   }
 

@@ -28,8 +28,9 @@ public struct PoolCore: Sendable {
   /// New connections go where the probe's connection is.
   var probe = Probe()
   var logins = LoginPacing()
-  var ageing: Ageing?
-  var lastUnaskedEnd: Instant?
+  var ageing = Ageing.none
+  var lastPruned: Instant?
+  var lastShutdown: Instant?
 
   var queue = WaitQueue()
   var leases: [LeaseID: ConnectionID] = [:]
@@ -101,6 +102,9 @@ public struct PoolCore: Sendable {
   /// As `handle(_:at:)`, reusing the caller's storage: what `buffer` held is lost.
   public mutating func handle(_ event: Event, at now: Instant, into buffer: inout [Effect]) {
     effects.removeAll(keepingCapacity: true)
+    if case .abandon(let lease) = event { _ = queue.cancel(lease) }
+    // Before anything else: what this event frees must not go to a caller whose time is up.
+    while let (lease, waited) = queue.expired(at: now) { refuse(lease, .timedOut(waited: waited)) }
     switch event {
     case .begin: begin(at: now)
     case .wake: wake(at: now)
@@ -111,9 +115,9 @@ public struct PoolCore: Sendable {
     case .verified(let id): verified(id, at: now)
     case .ended(let id, let fault): ended(id, fault, at: now)
     case .acquire(let lease, let deadline): acquire(lease, deadline: deadline, at: now)
-    case .abandon(let lease): _ = queue.cancel(lease)
+    case .abandon: break
     case .release(let lease, let reusable, let fault): release(lease, reusable: reusable, fault, at: now)
-    case .credentialsChanged: logins.tryAgainSoon(at: now, random: &random)
+    case .credentialsChanged: credentialsChanged(at: now)
     case .drain(let deadline): beginDrain(deadline: deadline, delay: settings.drainDelay, at: now)
     case .terminate(let deadline): terminate(deadline: deadline, at: now)
     case .resume: resume(at: now)
@@ -137,7 +141,6 @@ public struct PoolCore: Sendable {
       alarm = nil
       return true
     }
-    while let (lease, waited) = queue.expired(at: now) { refuse(lease, .timedOut(waited: waited)) }
     if due(&alarms.probeDeadline) { probeTimedOut(at: now) }
     if due(&alarms.witnessLate) { witnessIsLate(at: now) }
     if due(&alarms.verifyDeadline) { verifyTimedOut(at: now) }

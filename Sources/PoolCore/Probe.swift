@@ -11,6 +11,8 @@ struct Probe: Sendable {
   var lastFault: Fault?
   /// The login that is to become the probe's connection.
   var scout: Scout?
+  /// Since when there has been no connection to ask on, after the first ready.
+  var missingSince: Instant?
 
   struct Scout: Sendable {
     var id: ConnectionID

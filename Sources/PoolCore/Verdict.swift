@@ -88,12 +88,14 @@ extension Snapshot {
       if probe.successesInRow == 0 || open >= min { probeFailure = failure }
     default: poolFailure = failure
     }
-    let note = failure == nil ? degraded.first : nil
+    // Held by policy, the probe is what is not well; everything else that may be wrong is the pool's.
+    let notes = failure == nil ? degraded : []
+    func isHeld(_ reason: Reason) -> Bool { if case .held = reason { true } else { false } }
     let checks = [
       Verdict.Check(name: .heartbeat, failure: stalled),
       Verdict.Check(name: .drain, failure: drained),
-      Verdict.Check(name: .pool, failure: poolFailure, note: note),
-      Verdict.Check(name: .probe, failure: probeFailure),
+      Verdict.Check(name: .pool, failure: poolFailure, note: notes.first { !isHeld($0) }),
+      Verdict.Check(name: .probe, failure: probeFailure, note: notes.first(where: isHeld)),
     ]
     let blocking = [stalled, drained].compactMap { $0 } + (drained == nil ? reasons : [])
     let isReady = blocking.isEmpty && phase == .ready

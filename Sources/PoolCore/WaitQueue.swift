@@ -16,6 +16,11 @@ struct WaitQueue: Sendable {
   var count: Int { waiting.count }
   var isEmpty: Bool { waiting.isEmpty }
 
+  func contains(_ id: LeaseID) -> Bool { waiting[id] != nil }
+
+  /// What it keeps in memory, gaps included.
+  var footprint: Int { order.count + deadlines.count }
+
   mutating func add(_ id: LeaseID, deadline: Instant, at now: Instant) {
     waiting[id] = Waiter(since: now, deadline: deadline)
     order.append(id)
@@ -47,7 +52,10 @@ struct WaitQueue: Sendable {
   mutating func expired(at now: Instant) -> (LeaseID, waited: Duration)? {
     while let first = deadlines.first, first.at <= now || waiting[first.id] == nil {
       pop()
-      if let waiter = waiting.removeValue(forKey: first.id) { return (first.id, now - waiter.since) }
+      if let waiter = waiting.removeValue(forKey: first.id) {
+        compact()
+        return (first.id, now - waiter.since)
+      }
     }
     return nil
   }

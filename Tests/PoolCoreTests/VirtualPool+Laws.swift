@@ -1,0 +1,66 @@
+import Testing
+
+@testable import PoolCore
+
+/// What holds after every event, whatever happened.
+extension VirtualPool {
+  func checkLaws(after event: Event) {
+    func require(_ holds: Bool, _ law: @autoclosure () -> String) {
+      if !holds { broken("\(law()) (after \(event) at \(elapsed))") }
+    }
+    let members = core.members
+    require(sessions.count + connecting.count <= settings.maxConnections, "more connections than the ceiling")
+    require(connecting.count <= 2, "more than two logins at once")
+    require(members.connecting == connecting.count, "the count of logins under way is wrong")
+    require(members.open == sessions.count, "the count of open connections is wrong")
+    require(members.leased == holders.count, "the count of leases is wrong")
+    require(core.leases.count == holders.count, "the table of leases is wrong")
+    require(core.queue.count == line.count, "the count of waiters is wrong")
+    require(core.counters.impossibleEvents == 0, "an impossible event")
+    require(members.idle.isEmpty || line.isEmpty, "callers wait although a connection is idle")
+    if core.phase == .drained {
+      require(members.count == 0 && line.isEmpty, "drained with connections or waiters")
+    }
+    if core.firstReady != nil, !hasBeenReady {
+      hasBeenReady = true
+      require(members.open >= settings.minConnections, "ready for the first time below the floor")
+    }
+    if let probe = core.probe.connection {
+      require(sessions[probe] != nil, "the probe's connection is not open")
+      let host = sessions[probe]
+      if events % 8 == 0 {
+        for (id, other) in sessions where other != host {
+          require(holders[id] != nil, "\(id) is at another host than the probe")
+        }
+      }
+    }
+    if core.begun, core.phase != .ready, core.phase != .drained, core.nextWake == nil {
+      require(!connecting.isEmpty, "nothing would ever happen any more")
+    }
+    checkProgress(after: event)
+    if events % 16 == 0 { checkSnapshot() }
+  }
+
+  /// A wake must move the next one on: otherwise the loop spins.
+  private func checkProgress(after event: Event) {
+    guard case .wake = event, let next = core.nextWake, next <= now else {
+      idleWakes = 0
+      return
+    }
+    idleWakes += 1
+    if idleWakes == 10 { broken("wakes do not move on at \(elapsed)") }
+  }
+
+  private func checkSnapshot() {
+    let snapshot = core.snapshot(at: now)
+    if snapshot.pool.leased != holders.count || snapshot.pool.open != sessions.count
+      || snapshot.pool.connecting != connecting.count || snapshot.pool.waiting != line.count
+    {
+      broken("the snapshot's counts differ from a recount: \(snapshot.pool)")
+    }
+    let verdict = snapshot.verdict(at: now)
+    if verdict.isReady, core.phase != .ready { broken("a verdict of ready in phase \(core.phase)") }
+    if !verdict.isReady, verdict.reasons.isEmpty { broken("not ready without a reason") }
+    if !snapshot.hasBeenReady, core.phase == .ready { broken("ready, and never been ready") }
+  }
+}

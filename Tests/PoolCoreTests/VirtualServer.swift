@@ -1,0 +1,66 @@
+import PoolCore
+
+/// What the database does in a test: a script that may be changed at any moment. It is asked when a login begins,
+/// and when a query is sent.
+struct VirtualServer {
+  enum Login {
+    case answers
+    case refuses(Fault)
+    /// Nothing comes back; the shell gives up after `connectTimeout`.
+    case silent
+  }
+
+  enum Query {
+    case answers
+    /// The query fails and the connection goes on.
+    case fails(Fault)
+    /// The connection ends instead of an answer.
+    case ends(Fault)
+    case silent
+  }
+
+  var login = Login.answers
+  var loginLatency: Duration = .milliseconds(2)
+  var host = HostID(0)
+  /// The probe query of every connection that `queries` does not name.
+  var probe = Query.answers
+  /// The empty query of every connection that `queries` does not name.
+  var emptyQuery = Query.answers
+  /// What single connections do, probe and empty query alike.
+  var queries: [ConnectionID: Query] = [:]
+  var queryLatency: Duration = .milliseconds(1)
+
+  /// Its processes are stopped, or its packets are dropped.
+  mutating func hang() {
+    login = .silent
+    probe = .silent
+    emptyQuery = .silent
+    queries = [:]
+  }
+
+  mutating func heal() {
+    login = .answers
+    probe = .answers
+    emptyQuery = .answers
+    queries = [:]
+  }
+
+  mutating func refuse(_ fault: Fault) { login = .refuses(fault) }
+}
+
+extension Fault {
+  static let refused = Fault(.refused, at: .tcp)
+  static let closed = Fault(.closed, at: .idle)
+  static let shutDown = Fault(.server(.adminShutdown), at: .idle)
+  static let crashed = Fault(.server(.crashShutdown), at: .idle)
+  static let starting = Fault(.server(.cannotConnectNow), at: .session)
+  static let full = Fault(.server(.tooManyConnections), at: .session)
+  static let wrongPassword = Fault(.server(.invalidPassword), at: .authentication)
+  static let readOnly = Fault(.server(.readOnlyTransaction), at: .query)
+  static let loginTimedOut = Fault(.timedOut, at: .tcp)
+  static let unexpectedAnswer = Fault(.unexpectedAnswer, at: .probe)
+
+  static func server(_ code: String, at step: Step = .session) -> Fault {
+    Fault(SQLState(code).map(Kind.server) ?? .other, at: step)
+  }
+}
