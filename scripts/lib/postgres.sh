@@ -18,9 +18,9 @@ find_postgres() {
   die "no PostgreSQL server found: apt-get install postgresql"
 }
 
-# PostgreSQL refuses to run as root.
+# PostgreSQL refuses to run as root; and its user may not be allowed to look at the folder we are in.
 pg_as_owner=()
-if [ "$(id -u)" = 0 ]; then pg_as_owner=(runuser -u postgres --); fi
+if [ "$(id -u)" = 0 ]; then pg_as_owner=(env -C / runuser -u postgres --); fi
 
 # True if nothing on this machine listens on the TCP port.
 port_is_free() {
