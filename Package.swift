@@ -43,7 +43,7 @@ let package = Package(
     tests("PostgresTests", ["Postgres", "Support"]),
     tests("WarmPoolTests", ["WarmPool", "Support"]),
     tests("HealthTests", ["Health", "Support"]),
-    tests("WarmgateTests", ["warmgate", "Support"]),
+    tests("WarmgateTests", ["warmgate", "Health", "PoolCore", "Support"]),
     tests("EndToEndTests", ["warmgate", "Support"]),
   ]
 )

@@ -55,7 +55,7 @@ private func hidingInParameters(_ text: Substring) -> String {
   text.split(separator: "&", omittingEmptySubsequences: false).map { parameter in
     guard let equals = parameter.firstIndex(of: "=") else { return String(parameter) }
     let name = parameter[..<equals]
-    return isSecret(name) ? name + "=" + hidden : String(parameter)
+    return isSecret(name.drop { $0 == "?" }) ? name + "=" + hidden : String(parameter)
   }.joined(separator: "&")
 }
 

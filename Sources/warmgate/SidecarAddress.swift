@@ -38,7 +38,7 @@ struct SidecarAddress: Hashable, Sendable {
     let rest = url[scheme.upperBound...].prefix { $0 != "?" && $0 != "#" }
     let authority = rest.prefix { $0 != "/" }
     guard !authority.contains("@") else { throw refuse("a user name or password has no meaning here") }
-    guard let (host, port) = Self.hostAndPort(authority) else {
+    guard let (host, port) = Self.hostAndPort(authority), !host.isEmpty else {
       throw refuse("give a host and a port between 1 and 65535, such as http://127.0.0.1:8086")
     }
     var path = rest[authority.endIndex...]
