@@ -59,6 +59,11 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
     try epoll.add(alarm.descriptor, EPOLLIN.rawValue | EPOLLET.rawValue, id: Epoll.alarmID)
   }
 
+  deinit {
+    // Nobody has waited for its end, and nobody can any more: the system may forget it by itself.
+    pthread.withLock { if let thread = $0 { _ = pthread_detach(thread) } }
+  }
+
   /// Starts the loop's thread, which keeps the loop alive until it ends. The thread inherits the caller's signal
   /// mask. Call it once.
   public func start() throws(SystemError) {

@@ -52,6 +52,8 @@ public enum Effect: Sendable {
   case fault(Fault, during: FaultContext)
   /// Logins work again after failures: for the log.
   case loginsWork(after: Int)
+
+  public var isTransition: Bool { if case .transition = self { true } else { false } }
 }
 
 /// What was being done when a fault occurred.

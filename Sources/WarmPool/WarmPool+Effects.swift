@@ -26,8 +26,9 @@ extension WarmPool {
     var effects: [Effect] = []
     swap(&effects, &self.effects)
     core.handle(event, at: now, into: &effects)
-    // The verdict is out before anything follows from it: a drain says "not ready" before it closes a connection.
-    if effects.contains(where: { if case .transition = $0 { true } else { false } }) { publish(at: now) }
+    // What it says of itself is out before anything follows from it: a drain says "not ready" before it closes a
+    // connection, and "closing" before it refuses a caller.
+    if core.phase == .draining || effects.contains(where: \.isTransition) { publish(at: now) }
     needsPublishing = true
     for effect in effects { carryOut(effect) }
     effects.removeAll(keepingCapacity: true)
