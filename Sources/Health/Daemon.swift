@@ -1,6 +1,7 @@
 import CMicrohttpd
 import Glibc
 import PoolCore
+import Synchronization
 
 /// One listener: a thread of its own that accepts, runs libmicrohttpd, and holds clients to their limits.
 ///
@@ -19,7 +20,7 @@ final class Daemon: @unchecked Sendable {
   private let limits: ListenLimits
   private let handler: any RequestHandler
   private let mailbox: Mailbox
-  private let thread = Locked<pthread_t?>(nil)
+  private let thread = Mutex<pthread_t?>(nil)
 
   private var library: OpaquePointer?
   private var connections: Connections

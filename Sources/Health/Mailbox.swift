@@ -1,5 +1,6 @@
 import CMicrohttpd
 import Glibc
+import Synchronization
 
 /// Where other threads leave things for a listener's thread: answers to requests that wait, and the wish to stop.
 /// The thread sleeps on `descriptor`, which is readable while there is something.
@@ -16,7 +17,7 @@ final class Mailbox: Sendable {
 
   /// An eventfd. Written to only under the lock and while not closed, so never after it is closed.
   let descriptor: Int32
-  private let state = Locked(State())
+  private let state = Mutex(State())
 
   /// Nil if the process has no file descriptor left.
   init?() {
@@ -28,25 +29,21 @@ final class Mailbox: Sendable {
 
   /// From any thread. Ignored once closed: nobody is there to read it.
   func post(_ response: Response, for id: UInt64) {
-    state.withLock { state in
-      if state.isClosed { return }
-      state.contents.answers.append((id, response))
-      wake()
-    }
+    add { $0.answers.append((id, response)) }
   }
 
   func postStop() {
-    state.withLock { state in
-      if state.isClosed { return }
-      state.contents.stops = true
-      wake()
-    }
+    add { $0.stops = true }
   }
 
-  /// Under the lock. It can only fail when the counter is full, and then the thread is awake.
-  private func wake() {
-    var one: UInt64 = 1
-    _ = write(descriptor, &one, MemoryLayout<UInt64>.size)
+  private func add(_ change: (inout Contents) -> Void) {
+    state.withLock { state in
+      if state.isClosed { return }
+      change(&state.contents)
+      // It can only fail when the counter is full, and then the thread is awake.
+      var one: UInt64 = 1
+      _ = write(descriptor, &one, MemoryLayout<UInt64>.size)
+    }
   }
 
   /// Takes out what is there. Only the listener's thread calls it.
@@ -54,9 +51,8 @@ final class Mailbox: Sendable {
     state.withLock { state in
       var count: UInt64 = 0
       _ = read(descriptor, &count, MemoryLayout<UInt64>.size)
-      let contents = state.contents
-      state.contents.answers = []
-      return contents
+      defer { state.contents.answers = [] }
+      return state.contents
     }
   }
 

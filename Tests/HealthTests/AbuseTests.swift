@@ -161,12 +161,12 @@ struct AbuseTests {
       try client.send("GET /ready HTTP/1.1\r\nHost: x\r\n\r\nGET /re")
     }
     let deaf = try fixture.client()
-    setReceiveBuffer(deaf.descriptor, 1)
+    setsockopt_receiveBuffer(deaf.descriptor, 1)
     try deaf.send(String(repeating: "GET /ready?format=json HTTP/1.1\r\nHost: x\r\n\r\n", count: 200))
     #expect(try fixture.client().ask("GET", "/ready").status == 200)
   }
 
-  private func setReceiveBuffer(_ descriptor: Int32, _ size: Int32) {
+  private func setsockopt_receiveBuffer(_ descriptor: Int32, _ size: Int32) {
     var size = size
     setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
   }
