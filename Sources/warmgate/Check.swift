@@ -95,7 +95,9 @@ struct Check {
         addresses = found
         let numbers = found.map(\.number).joined(separator: ", ")
         report.passed(
-          "name", name == numbers ? "\(name), no name to look up" : "\(name) is \(numbers)", took: took)
+          "name", name == numbers ? "\(name), no name to look up" : "\(name) is \(numbers)",
+          host: label(host),
+          took: took)
       case .failure(let failure)?:
         let kind: Fault.Kind = failure.isNameNotFound ? .nameNotFound : .nameLookupFailed
         return tell(Fault(kind, at: .name, host: host.label, message: failure.text), host, took)

@@ -84,9 +84,9 @@ extension CheckReport.Step {
 }
 
 extension Duration {
-  /// For people: `0.4 ms`, `1020.3 ms`.
+  /// For people: `0.04 ms`, `1020.30 ms`.
   fileprivate var inMilliseconds: String {
-    let tenths = max(0, inNanoseconds) / 100_000
-    return "\(tenths / 10).\(tenths % 10) ms"
+    let hundredths = max(0, inNanoseconds) / 10_000
+    return "\(hundredths / 100).\(hundredths % 100 / 10)\(hundredths % 10) ms"
   }
 }

@@ -20,7 +20,7 @@ extension Command {
     if invocation.arguments.has("json") {
       invocation.console.print(outcome.json)
     } else if !outcome.isReady {
-      invocation.console.complain("not ready after \(timeout.settingText): \(outcome.reason)")
+      invocation.console.complain("not ready after \(timeout.settingText): \(outcome.obstacle)")
     } else if invocation.console.showsProgress {
       invocation.console.complain("ready after \(outcome.waited.inTenths)")
     }
@@ -38,6 +38,12 @@ private struct Waiting {
     var reason: String
     var waited: Duration
     var exitCode: Int32
+
+    /// The reason without the verdict, which the line says already.
+    var obstacle: Substring {
+      let verdict = "not ready: "
+      return reason.hasPrefix(verdict) ? reason.dropFirst(verdict.count) : reason[...]
+    }
 
     var json: String {
       JSON.object([

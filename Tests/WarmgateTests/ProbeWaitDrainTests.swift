@@ -136,7 +136,7 @@ import Testing
     let instance = try RunningInstance()
     let notReady = try await warmgate("wait", "--timeout", "300ms", environment: instance.environment)
     #expect(notReady.status == .exited(1))
-    #expect(notReady.errors == "warmgate: not ready after 300ms: not ready: warming 1/2\n")
+    #expect(notReady.errors == "warmgate: not ready after 300ms: warming 1/2\n")
     #expect(notReady.output == "")
     let port = freePort()
     let nothing = try await warmgate("wait", "--timeout", "300ms", "--url", "http://127.0.0.1:\(port)")
