@@ -1,4 +1,5 @@
 import PoolCore
+import Synchronization
 
 /// The paths of the admin listener.
 struct AdminRoutes: RequestHandler {
@@ -9,6 +10,12 @@ struct AdminRoutes: RequestHandler {
   let control: AdminControl
   let details: @Sendable () -> AdminDetails
   let log: @Sendable (RefusedControl) -> Void
+  let drainsRefused = Count()
+
+  /// A completion on another thread may count too.
+  final class Count: Sendable {
+    let value = Atomic(0)
+  }
 
   private enum Path: String {
     case home = "/"
@@ -39,7 +46,9 @@ struct AdminRoutes: RequestHandler {
     switch path {
     case .home: return .now(Response(.ok, .text, body: Self.home))
     case .status:
-      return .now(Response(.ok, .json, body: StatusBody(observe(), details()).json.text + "\n"))
+      let refused = drainsRefused.value.load(ordering: .relaxed)
+      let body = StatusBody(observe(), details(), drainsRefused: refused)
+      return .now(Response(.ok, .json, body: body.json.text + "\n"))
     case .drain: return drain(request)
     case .resume: return resume(request)
     case .quit: return .nowThen(.line(.accepted, "draining, then ending"), control.quit)
@@ -51,9 +60,10 @@ struct AdminRoutes: RequestHandler {
     return path == .drain && allowsGetDrain ? [.post, .get] : [.post]
   }
 
-  /// Logs a refusal of something that would have changed the instance.
+  /// Logs a refusal of something that would have changed the instance, and counts it if it is a drain.
   func refuse(_ request: Request, _ response: Response) -> Response {
     if let path = Path(rawValue: request.path), path.changesSomething {
+      if path == .drain { drainsRefused.value.add(1, ordering: .relaxed) }
       log(
         RefusedControl(
           path: path.rawValue, method: request.method.name, status: response.status.rawValue,

@@ -165,7 +165,9 @@ struct Connections {
     guard let connection = self[slot] else { return }
     if isAtEnd(connection.descriptor) {
       cut(slot)
-    } else if let received = lastReceived(connection.descriptor, now: now), received > since + .milliseconds(50) {
+    } else if let received = lastReceived(connection.descriptor, now: now),
+      received > since + .milliseconds(50)
+    {
       setPhase(.arriving(since: received), of: slot)
       cut(slot, by: received + limits.arrival, at: now)
     } else if since + limits.rest <= now {

@@ -5,10 +5,13 @@ import PoolCore
 struct StatusBody {
   let observation: Observation
   let details: AdminDetails
+  /// Counted by the admin listener: the pool never hears of them.
+  let drainsRefused: Int
 
-  init(_ observation: Observation, _ details: AdminDetails) {
+  init(_ observation: Observation, _ details: AdminDetails, drainsRefused: Int) {
     self.observation = observation
     self.details = details
+    self.drainsRefused = drainsRefused
   }
 
   var json: JSON {
@@ -72,7 +75,7 @@ struct StatusBody {
       "probes_succeeded": .int(counters.probesSucceeded), "probes_failed": .int(counters.probesFailed),
       "leases": .int(counters.leases), "acquire_failures": counts(counters.acquireFailures),
       "closes": counts(counters.closes), "ready_transitions": .int(counters.readyTransitions),
-      "drains_refused": .int(counters.drainsRefused), "impossible_events": .int(counters.impossibleEvents),
+      "drains_refused": .int(drainsRefused), "impossible_events": .int(counters.impossibleEvents),
     ]
   }
 

@@ -209,7 +209,6 @@ public struct Counters: Hashable, Sendable {
   public var impossibleEvents = 0
   /// Changes of the verdict of `/ready`.
   public var readyTransitions = 0
-  public var drainsRefused = 0
 
   public init() {}
 }

@@ -63,6 +63,8 @@ struct AdminTests {
     #expect(
       fixture.seen.refused.first == RefusedControl(path: path, method: "GET", status: 405, reason: "use POST")
     )
+    let status = try client.ask("GET", "/status").body
+    #expect(status.contains("\"drains_refused\":\(path == "/drain" ? 5 : 0),"))
   }
 
   @Test("status and the list are not for POST, and unknown paths are 404")
