@@ -101,6 +101,37 @@ import Testing
     }
   }
 
+  @Test("TLS is shown with its version, and a certificate that is not accepted with what to check")
+  func tls() async throws {
+    try await withPostgres { server in
+      try await server.enableTLS()
+      let url = server.tcpURL() + "?sslmode=verify-ca&sslrootcert="
+      let good = try await Report("--database-url", url + server.authorityPath)
+      #expect(good.status == .exited(0))
+      #expect(good.text("tls")?.hasPrefix("TLSv1.") == true)
+      let other = try TemporaryDirectory()
+      let bad = try await Report("--database-url", url + other.file("none.crt"))
+      #expect(bad.status == .exited(1))
+      #expect(bad.failed == "tls")
+      #expect(bad.advice?.isEmpty == false)
+    }
+  }
+
+  @Test("a standby passes where one is required, with how far it is behind")
+  func standby() async throws {
+    try await withPostgres { primary in
+      let standby = try await primary.makeStandby()
+      let report = try await Report(
+        "--database-url", standby.unixURL, "--require-role", "standby", "--max-replay-lag", "1h")
+      #expect(report.status == .exited(0))
+      #expect(report.text("role")?.hasPrefix("standby, ") == true)
+      #expect(report.text("role")?.hasSuffix("s behind, as required") == true)
+      let wrong = try await Report("--database-url", standby.unixURL, "--require-role", "primary")
+      #expect(wrong.status == .exited(1))
+      #expect(wrong.failed == "role")
+    }
+  }
+
   @Test("of several hosts one that works is enough; which one is told")
   func hosts() async throws {
     try await withPostgres { server in
