@@ -18,7 +18,8 @@ extension WarmPool {
     publish(at: EventLoop.now())
     loop.onTurnEnd = nil
     if let wake { loop.cancel(wake.token) }
-    wake = nil
+    if let nextBeat { loop.cancel(nextBeat) }
+    (wake, nextBeat) = (nil, nil)
   }
 
   func handle(_ event: Event) {
@@ -164,9 +165,8 @@ extension WarmPool {
   }
 
   private func scheduleBeat() {
-    _ = loop.schedule(at: EventLoop.now() + Self.beat) {
+    nextBeat = loop.schedule(at: EventLoop.now() + Self.beat) {
       self.assumeIsolated { pool in
-        guard !(pool.isTerminating && pool.core.phase == .drained) else { return }
         pool.watchPassword()
         pool.publish(at: EventLoop.now())
         pool.scheduleBeat()

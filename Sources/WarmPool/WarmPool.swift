@@ -37,6 +37,7 @@ public actor WarmPool {
   var effects: [Effect] = []
   var needsPublishing = false
   var wake: (at: Instant, token: TimerToken)?
+  var nextBeat: TimerToken?
   var passwordWatch: PasswordWatch?
 
   var connections: [ConnectionID: Connection] = [:]
