@@ -4,6 +4,7 @@
 
 #include <microhttpd.h>
 
+#include <malloc.h>
 #include <pthread.h>
 // The listener's thread is woken with one; Glibc's Swift overlay leaves it out.
 #include <sys/eventfd.h>

@@ -29,11 +29,15 @@ final class Daemon: @unchecked Sendable {
   private var waiting: [UInt64: (slot: Int, stopped: Response)] = [:]
   private var lastTicket: UInt64 = 0
   private var isStopping = false
+  /// The most connections there were since memory was last given back.
+  private var peak = 0
 
   /// Connections accepted before those we have are served: a crowd at the door must not starve who is inside.
   private static let acceptedAtOnce = 32
   /// How long no connection is accepted after the process ran out of descriptors or memory.
   private static let pauseWithoutResources: Duration = .milliseconds(50)
+  /// A crowd of this many leaves enough memory behind to be worth giving back.
+  private static let crowd = 128
   /// How long a stop waits for the answers to requests that wait.
   private static let farewell: Duration = .milliseconds(500)
 
@@ -106,8 +110,18 @@ final class Daemon: @unchecked Sendable {
       if hasClients { accept(library, at: monotonicNow()) }
       MHD_run(library)
       if connections.nextSweep != nil { connections.sweep(at: monotonicNow()) }
+      giveMemoryBack()
     }
     finish(library)
+  }
+
+  /// Once a crowd has gone. The allocator would keep its memory for ever, and wave after wave would spread over
+  /// more of it.
+  private func giveMemoryBack() {
+    peak = max(peak, connections.count)
+    guard peak >= Self.crowd, connections.count < peak / 8 else { return }
+    malloc_trim(0)
+    peak = connections.count
   }
 
   /// Sleeps until the library, the mailbox or the listening socket has something, or a limit passes.

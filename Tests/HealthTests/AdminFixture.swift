@@ -65,6 +65,8 @@ final class AdminFixture: Sendable {
 
   deinit {
     server.stop()
+    // The completions hold the routes, whose control holds the record.
+    record.seen.withLock { $0 = Seen() }
     try? FileManager.default.removeItem(at: folder)
   }
 
