@@ -32,13 +32,7 @@ installed() { [ "$(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null)" = "
 
 # as_root COMMAND…: runs it as root, through sudo if need be.
 as_root() {
-  if [ "$(id -u)" = 0 ]; then
-    "$@"
-  elif command -v sudo >/dev/null; then
-    sudo -- "$@"
-  else
-    die "needs root to run: $* (run that as root once, then this again as yourself)"
-  fi
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo -- "$@"; fi
 }
 
 # install_missing PACKAGE…: installs what is not there. Says what and why; silent when nothing is missing.
@@ -52,6 +46,9 @@ install_missing() {
   [ ${#missing[@]} -gt 0 ] || return 0
   say "To be installed from Debian:"
   for package in "${missing[@]}"; do say "  $package: ${reasons[$package]:-}"; done
+
+  [ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
+    die "no root and no sudo: run \"apt-get install ${missing[*]}\" as root once, then this again as yourself"
 
   local undo=
   if [[ " ${missing[*]} " == *" postgresql "* ]]; then
