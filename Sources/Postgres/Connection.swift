@@ -180,7 +180,7 @@ public actor Connection {
     }
   }
 
-  /// As the server last reported (14 and later do, also when they are promoted).
+  /// As the server last reported: 14 and later do at the login, and with the first answer after a promotion.
   public var isInHotStandby: Bool { parameterStatus("in_hot_standby") == "on" }
 
   // MARK: - Statements
@@ -217,7 +217,10 @@ public actor Connection {
     guard try send(session) else {
       if session.isBroken {
         lost(session)
-        throw unusable()
+        // A long statement may have left in part.
+        var error = unusable()
+        error.maybeExecuted = true
+        throw error
       }
       // libpq itself refused it, such as more than 65,535 parameters.
       throw notSent(oneLine(session.errorMessage))
@@ -243,10 +246,8 @@ public actor Connection {
       if Task.isCancelled { throw notSent("cancelled before it was sent") }
       // What the server has said meanwhile (that it ends this session, perhaps) is read first: then not a byte of
       // the statement is sent into a dead connection, and it may safely run on another.
-      if !isQuiet(session) {
-        read(session)
-        guard case .idle = state else { throw unusable() }
-      }
+      if !isQuiet(session) { read(session) }
+      guard case .idle = state else { throw unusable() }
       return session
     }
   }
@@ -342,33 +343,29 @@ public actor Connection {
     default:
       guard let code = ErrorField.sqlState.value(in: memory.result).flatMap({ SQLState($0) }) else {
         // libpq's own: the connection is lost, or it ran out of memory in the middle of an answer.
-        return session.isBroken
-          ? lost(session)
-          : abandon(
-            session, statement, oneLine(PQresultErrorMessage(memory.result).map { String(cString: $0) } ?? "")
-          )
+        if session.isBroken { return lost(session) }
+        let text = PQresultErrorMessage(memory.result).map { String(cString: $0) } ?? ""
+        return abandon(session, statement, oneLine(text))
       }
-      session.lastWords.hear(memory.result)
+      if session.lastWords.hear(memory.result) { return lost(session) }
       let message = oneLine(ErrorField.message.value(in: memory.result) ?? "")
-      statement.failure =
-        statement.failure
-        ?? QueryError(
-          Fault(.server(code), at: .query, host: hostLabel, message: message), connectionUsable: true,
-          maybeExecuted: true)
+      let fault = Fault(.server(code), at: .query, host: hostLabel, message: message)
+      statement.failure = QueryError(fault, connectionUsable: true, maybeExecuted: true)
     }
     state = .running(session, statement)
   }
 
+  /// A complete answer counts, also when the end of the session was read together with it.
   private func finishStatement(_ session: Session) {
     guard case .running(_, let statement) = state else { return }
-    if session.isBroken || session.lastWords.code != nil { return lost(session) }
-    state = .idle(session)
     if let failure = statement.failure {
+      state = .idle(session)
       statement.continuation.resume(returning: .failure(failure))
     } else if let result = statement.result {
+      state = .idle(session)
       statement.continuation.resume(returning: .success(QueryResult(result)))
     } else {
-      statement.continuation.resume(returning: .failure(notSent("the server gave no answer")))
+      lost(session)
     }
   }
 }

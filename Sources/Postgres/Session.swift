@@ -47,13 +47,15 @@ final class LastWords {
   private(set) var message = ""
 
   /// Keeps what a notice or an error of a statement says if it ends the session: FATAL and PANIC do, and so does
-  /// 57P02 (another backend has crashed), which comes as a WARNING.
-  func hear(_ notice: OpaquePointer) {
-    guard let code = ErrorField.sqlState.value(in: notice).flatMap({ SQLState($0) }) else { return }
+  /// 57P02 (another backend has crashed), which comes as a WARNING. Returns whether it does.
+  @discardableResult
+  func hear(_ notice: OpaquePointer) -> Bool {
+    guard let code = ErrorField.sqlState.value(in: notice).flatMap({ SQLState($0) }) else { return false }
     let severity = ErrorField.severity.value(in: notice)
-    guard severity == "FATAL" || severity == "PANIC" || code == .crashShutdown else { return }
+    guard severity == "FATAL" || severity == "PANIC" || code == .crashShutdown else { return false }
     self.code = code
     message = oneLine(ErrorField.message.value(in: notice) ?? "")
+    return true
   }
 }
 
