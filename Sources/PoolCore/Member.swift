@@ -130,7 +130,8 @@ struct Members: Sendable {
   mutating func remove(_ id: ConnectionID) -> Member? {
     guard let member = all.removeValue(forKey: id) else { return nil }
     leave(member.state, id)
-    if member.isBroken || isRetired(member) { spent -= 1 }
+    // Others of an earlier generation are closed as it ends, and were never counted.
+    if case .leased = member.state, member.isBroken || isRetired(member) { spent -= 1 }
     if member.isBroken { broken -= 1 }
     return member
   }

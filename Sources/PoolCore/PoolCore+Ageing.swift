@@ -1,6 +1,7 @@
 /// Connections grow old. They are replaced one at a time, each at its own moment, the new one opened before the old
 /// one is closed where the ceiling allows it. While logins fail, or the probe is in doubt, nothing that works is
-/// closed for its age.
+/// closed for its age. Neither is the only connection that a ceiling of one allows: whether another login would work
+/// could be learned only by giving up readiness.
 extension PoolCore {
   /// One replacement of a connection that has outlived `maxLifetime`. Which one it replaces is decided last: one
   /// that is in use for hours must not keep the others from being replaced.
@@ -36,10 +37,13 @@ extension PoolCore {
     for id in members.idle.reversed() where members[id].map({ $0.keepAlive <= now }) == true {
       verify(id, isSuspect: false, at: now)
     }
+    // The successor has become the place of another one that was lost.
+    if case .opened = ageing, members.current <= settings.minConnections { ageing = .due }
     if isSafeToClose { pruneOne(at: now) }
     // The next replacement begins when the one before is complete. While logins fail it is only tried, not closed:
     // that is how it is noticed that they work again.
-    if ageing == .none, isProbeWell, members.connecting == 0, members.current >= settings.minConnections,
+    if ageing == .none, isProbeWell, settings.maxConnections > 1,
+      members.connecting == 0, members.current >= settings.minConnections,
       members.all.values.contains(where: { $0.expires <= now && !members.isRetired($0) })
     {
       ageing = .due
@@ -59,7 +63,7 @@ extension PoolCore {
     switch ageing {
     case .none, .opening: false
     case .due: isSafeToClose && members.count >= settings.maxConnections
-    case .opened: isSafeToClose
+    case .opened: isSafeToClose && members.current > settings.minConnections
     }
   }
 
@@ -76,12 +80,7 @@ extension PoolCore {
     if let old = members.idle.first(where: { hasOutlived($0, at: now) }) {
       return closeOutlived(old, at: now)
     }
-    guard let reserved = probe.connection, hasOutlived(reserved, at: now) else { return }
-    if let successor = members.idle.last {
-      handProbeOn(to: successor, at: now)
-    } else if settings.maxConnections == 1 {
-      closeOutlived(reserved, at: now)
-    }
+    if let successor = members.idle.last { handProbeOn(to: successor, at: now) }
   }
 
   /// Moves the probe from a connection that has outlived to one that has not; the old one is closed once that one
@@ -98,9 +97,15 @@ extension PoolCore {
     members[id].map { $0.expires <= now } ?? false
   }
 
+  /// The successor of one that is too old is not one too many.
+  private var isAboveFloor: Bool {
+    let needed = if case .opened = ageing { settings.minConnections + 1 } else { settings.minConnections }
+    return members.current > needed
+  }
+
   /// Above the floor, closes the connection that has been idle longest.
   private mutating func pruneOne(at now: Instant) {
-    guard members.current > settings.minConnections, let longest = members.idle.first,
+    guard isAboveFloor, let longest = members.idle.first,
       let member = members[longest], member.idleUntil <= now,
       lastPruned.map({ now - $0 >= Self.pruneEvery }) ?? true
     else { return }
@@ -117,7 +122,7 @@ extension PoolCore {
       next = min(next, member.expires)
       if member.state == .idle {
         next = min(next, member.keepAlive)
-        if members.current > settings.minConnections { next = min(next, max(member.idleUntil, pruning)) }
+        if isAboveFloor { next = min(next, max(member.idleUntil, pruning)) }
       }
     }
     alarms.upkeep = members.open == 0 ? nil : max(next, now + .seconds(1))

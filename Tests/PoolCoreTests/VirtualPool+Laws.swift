@@ -8,12 +8,20 @@ extension VirtualPool {
     func require(_ holds: Bool, _ law: @autoclosure () -> String) {
       if !holds { broken("\(law()) (after \(event) at \(elapsed))") }
     }
+    // One copy, not one an access.
+    let core = core
     let members = core.members
     require(sessions.count + connecting.count <= settings.maxConnections, "more connections than the ceiling")
     require(connecting.count <= 2, "more than two logins at once")
     require(members.connecting == connecting.count, "the count of logins under way is wrong")
     require(members.open == sessions.count, "the count of open connections is wrong")
     require(members.leased == holders.count, "the count of leases is wrong")
+    if events % 4 == 0 {
+      let well = members.all.values.count { $0.isOpen && !$0.isBroken }
+      let current = members.all.values.count { $0.isOpen && !$0.isBroken && !members.isRetired($0) }
+      require(members.working == well, "the count of working connections is wrong")
+      require(members.current == current, "the count of current connections is wrong")
+    }
     require(core.leases.count == holders.count, "the table of leases is wrong")
     require(core.queue.count == line.count, "the count of waiters is wrong")
     require(core.counters.impossibleEvents == 0, "an impossible event")
@@ -37,13 +45,13 @@ extension VirtualPool {
     if core.begun, core.phase != .ready, core.phase != .drained, core.nextWake == nil {
       require(!connecting.isEmpty, "nothing would ever happen any more")
     }
-    checkProgress(after: event)
+    checkProgress(after: event, core.nextWake)
     if events % 16 == 0 { checkSnapshot() }
   }
 
   /// A wake must move the next one on: otherwise the loop spins.
-  private func checkProgress(after event: Event) {
-    guard case .wake = event, let next = core.nextWake, next <= now else {
+  private func checkProgress(after event: Event, _ next: Instant?) {
+    guard case .wake = event, let next, next <= now else {
       idleWakes = 0
       return
     }

@@ -199,6 +199,10 @@ final class VirtualPool {
     case .login(let id, let only):
       attempts.append(now)
       connecting.insert(id)
+      if core.probe.connection == nil ? connecting.count > 1 : !core.probe.isProven {
+        broken("\(id) logs in beside a scout")
+      }
+      if !core.isServing { broken("\(id) logs in while closing") }
       switch server.login {
       case .answers:
         let host = only ?? server.host
@@ -226,7 +230,13 @@ final class VirtualPool {
       case .ends(let fault): schedule(.ended(id, fault), after: server.queryLatency, of: id)
       case .silent: break
       }
-    case .close(let id, _):
+    case .close(let id, let reason):
+      if reason == .maxLifetime || reason == .idleTimeout, core.logins.isFailing {
+        broken("\(id) is closed (\(reason)) while logins fail")
+      }
+      if reason == .idleTimeout, core.members.current < settings.minConnections {
+        broken("\(id) is pruned below the floor")
+      }
       if sessions.removeValue(forKey: id) == nil { broken("\(id) is closed and was not open") }
       dead.remove(id)
       if let lease = holders.removeValue(forKey: id) { leases[lease]?.state = .cutOff }
@@ -242,6 +252,7 @@ final class VirtualPool {
 
   private func granted(_ lease: LeaseID, _ id: ConnectionID) {
     mustBeOpen(id, "is granted")
+    if !core.isServing { broken("\(lease) is granted while closing") }
     if leases[lease]?.state != .waiting { broken("\(lease) is granted and did not wait") }
     if let entry = leases[lease], entry.deadline <= now, entry.since < now {
       broken("\(lease) is granted too late")
