@@ -28,6 +28,7 @@ final class Daemon: @unchecked Sendable {
   /// By ticket: the place of the connection, and what it is told if we stop.
   private var waiting: [UInt64: (slot: Int, stopped: Response)] = [:]
   private var lastTicket: UInt64 = 0
+  private var lastMade: (response: Response, pointer: OpaquePointer)?
   private var isStopping = false
   /// The most connections there were since memory was last given back.
   private var peak = 0
@@ -204,6 +205,8 @@ final class Daemon: @unchecked Sendable {
     } while monotonicNow() < end
     mailbox.close()
     MHD_stop_daemon(library)
+    if let lastMade { MHD_destroy_response(lastMade.pointer) }
+    lastMade = nil
     self.library = nil
     socket.close()
   }
@@ -255,16 +258,25 @@ final class Daemon: @unchecked Sendable {
 
   private func send(_ response: Response, on connection: OpaquePointer, _ slot: Int) -> MHD_Result {
     connections.beginAnswer(slot, at: monotonicNow())
+    guard let made = made(response) else { return .NO }
+    return MHD_queue_response(connection, UInt32(response.status.rawValue), made)
+  }
+
+  /// The response as the library wants it. Most answers are the same as the one before, so that one is kept.
+  private func made(_ response: Response) -> OpaquePointer? {
+    if let lastMade, lastMade.response == response { return lastMade.pointer }
     var body = response.body
     let made = body.withUTF8 { bytes in
       // Copied by the library, which only reads from it although its type does not say so.
       MHD_create_response_from_buffer(
         bytes.count, UnsafeMutableRawPointer(mutating: bytes.baseAddress), .RESPMEM_MUST_COPY)
     }
-    guard let made else { return .NO }
-    defer { MHD_destroy_response(made) }
+    guard let made else { return nil }
     for header in response.allHeaders { MHD_add_response_header(made, header.name, header.value) }
-    return MHD_queue_response(connection, UInt32(response.status.rawValue), made)
+    // The library counts its own references: one that is still being sent stays until it has been.
+    if let lastMade { MHD_destroy_response(lastMade.pointer) }
+    lastMade = (response, made)
+    return made
   }
 }
 
