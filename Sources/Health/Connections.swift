@@ -24,8 +24,6 @@ struct Connections {
     var descriptor: Int32
     var handle: OpaquePointer
     var phase: Phase
-    /// It has had an answer before.
-    var isKnown = false
     /// What a waiting request is to be answered with.
     var answer: Response?
     /// Runs when the request is over.
@@ -172,7 +170,7 @@ struct Connections {
     {
       setPhase(.arriving(since: received), of: slot)
       cut(slot, by: received + limits.arrival, at: now)
-    } else if since + limits.rest <= now || isAtEnd(connection.descriptor) {
+    } else if since + limits.rest <= now {
       cut(slot)
     } else {
       let check = min(now + limits.arrival, since + limits.rest)
