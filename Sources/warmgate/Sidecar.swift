@@ -2,6 +2,7 @@ import EventLoop
 import Glibc
 import Health
 import PoolCore
+import Synchronization
 import WarmPool
 
 /// A running sidecar: the pool, the two listeners that show and steer it, and the drain marker.
@@ -11,6 +12,7 @@ final class Sidecar: Sendable {
   private let pool: WarmPool
   private let health: HealthServer
   private let admin: AdminServer
+  private let requests = OpenRequests()
   private let finished: @Sendable () -> Void
 
   /// Binds the listeners and checks everything that can be checked; connects to nothing. Throws a one-line
@@ -35,7 +37,8 @@ final class Sidecar: Sendable {
         listen: [settings.listen], probeInterval: settings.pool.probeInterval, observe: observe)
       admin = try AdminServer(
         listen: settings.adminListen, tokenFile: settings.adminTokenFile, observe: observe,
-        control: Self.control(of: pool, marker: marker, log: log, finished: finished), details: { details },
+        control: Self.control(of: pool, requests, marker: marker, log: log, finished: finished),
+        details: { details },
         log: { refused in
           log.error(
             "\(refused.method) \(refused.path) refused",
@@ -61,9 +64,10 @@ final class Sidecar: Sendable {
 
   /// Drains unless that is done, then calls `finished`.
   func terminate() {
-    let (pool, finished) = (pool, finished)
+    let (pool, requests, finished) = (pool, requests, finished)
     Task(executorPreference: pool.executor) {
       _ = try? await pool.terminate()
+      await requests.answered()
       finished()
     }
   }
@@ -84,7 +88,8 @@ final class Sidecar: Sendable {
   /// What the admin listener may do. A marker belongs to a drain that somebody asked for: it outlives the process, so a
   /// termination does not write one (a container that is restarted by its liveness probe must come back).
   private static func control(
-    of pool: WarmPool, marker: DrainMarker?, log: Log, finished: @escaping @Sendable () -> Void
+    of pool: WarmPool, _ requests: OpenRequests, marker: DrainMarker?, log: Log,
+    finished: @escaping @Sendable () -> Void
   ) -> AdminControl {
     AdminControl(
       drain: { request, answer in
@@ -93,7 +98,9 @@ final class Sidecar: Sendable {
             "cannot write the drain marker: \(String(cString: strerror(errno)))",
             ["marker": .string(marker.path)])
         }
+        requests.began()
         Task(executorPreference: pool.executor) {
+          defer { requests.ended() }
           do {
             answer(.done(try await pool.drain(within: request.timeout)))
           } catch let error as PoolError where error.kind == .drainTakenBack {
@@ -104,7 +111,9 @@ final class Sidecar: Sendable {
         }
       },
       resume: { answer in
+        requests.began()
         Task(executorPreference: pool.executor) {
+          defer { requests.ended() }
           do {
             try await pool.resume()
             if let marker, !marker.remove() {
@@ -127,8 +136,25 @@ final class Sidecar: Sendable {
         Task(executorPreference: pool.executor) {
           _ = try? await pool.drain()
           _ = try? await pool.terminate()
+          await requests.answered()
           finished()
         }
       })
+  }
+}
+
+/// Drains and resumes that the pool has not answered yet.
+///
+/// Whoever waits for a drain is resumed in the turn in which the pool ends, perhaps after the one who is to end the
+/// process: it lets them go first.
+private final class OpenRequests: Sendable {
+  private let count = Atomic(0)
+
+  func began() { count.add(1, ordering: .relaxed) }
+  func ended() { count.subtract(1, ordering: .relaxed) }
+
+  /// Returns when there is none. Only when the pool has ended: each of them is then a turn or two of the loop away.
+  func answered() async {
+    while count.load(ordering: .relaxed) > 0 { await Task.yield() }
   }
 }
