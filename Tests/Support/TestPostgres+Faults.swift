@@ -54,7 +54,7 @@ extension TestPostgres {
 }
 
 /// The children of a process, whichever of its threads made them.
-func childProcesses(of parent: pid_t) -> [pid_t] {
+public func childProcesses(of parent: pid_t) -> [pid_t] {
   let tasks = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(parent)/task")) ?? []
   return tasks.flatMap { task in
     let text = (try? String(contentsOfFile: "/proc/\(parent)/task/\(task)/children", encoding: .utf8)) ?? ""
