@@ -75,7 +75,7 @@ public struct Database: Sendable {
   public func checkPasswordFile() throws(SettingsError) {
     guard let passwordFile else { return }
     do { _ = try PasswordFile.read(passwordFile) } catch {
-      throw SettingsError("password-file", error.description)
+      throw SettingsError("password-file", error.reason)
     }
   }
 }

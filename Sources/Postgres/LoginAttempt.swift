@@ -102,7 +102,7 @@ final class LoginAttempt: Sendable {
         options.removeAll { $0.keyword == "password" }
         options.append(.init(keyword: "password", value: password))
       } catch {
-        throw Fault(.misconfigured, at: .settings, message: "password file: \(error.description)")
+        throw Fault(.misconfigured, at: .settings, message: "password file \(file) \(error.reason)")
       }
     }
     if !host.name.isEmpty { options.append(.init(keyword: "host", value: host.name)) }

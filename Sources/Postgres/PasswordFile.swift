@@ -3,8 +3,9 @@ import Glibc
 
 /// Reads a password from a file.
 enum PasswordFile {
-  struct Failure: Error, CustomStringConvertible {
-    var description: String
+  /// Why it cannot be used, without its path.
+  struct Failure: Error {
+    var reason: String
   }
 
   /// PostgreSQL itself takes passwords of up to 65,535 bytes over the wire; nobody's is longer than this.
@@ -12,8 +13,9 @@ enum PasswordFile {
 
   /// The first line, without its line end.
   static func read(_ path: String) throws(Failure) -> String {
-    let file = open(path, O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { throw Failure(description: "cannot open \(path): \(errorText(errno))") }
+    // Non-blocking: a named pipe without a writer must not hold the process.
+    let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard file >= 0 else { throw Failure(reason: "cannot be opened: \(errorText(errno))") }
     defer { close(file) }
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 4096)
@@ -21,17 +23,15 @@ enum PasswordFile {
     while bytes.count <= longest, !bytes.contains(0x0A) {
       let count = Glibc.read(file, &chunk, chunk.count)
       if count < 0, errno == EINTR { continue }
-      guard count >= 0 else { throw Failure(description: "cannot read \(path): \(errorText(errno))") }
+      guard count >= 0 else { throw Failure(reason: "cannot be read: \(errorText(errno))") }
       if count == 0 { break }
       bytes += chunk.prefix(count)
     }
     var line = bytes.prefix { $0 != 0x0A }
     if line.last == 0x0D { line.removeLast() }
-    if line.isEmpty { throw Failure(description: "\(path) is empty: its first line must be the password") }
-    if line.count > longest {
-      throw Failure(description: "the first line of \(path) is too long for a password")
-    }
-    if line.contains(0) { throw Failure(description: "\(path) holds a zero byte: it is not a text file") }
+    if line.isEmpty { throw Failure(reason: "is empty; its first line must be the password") }
+    if line.count > longest { throw Failure(reason: "has a first line that is too long for a password") }
+    if line.contains(0) { throw Failure(reason: "holds a zero byte; it must be a text file") }
     return String(decoding: line, as: UTF8.self)
   }
 }

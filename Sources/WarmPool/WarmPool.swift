@@ -62,6 +62,7 @@ public actor WarmPool {
       url: configuration.databaseURL, passwordFile: configuration.passwordFile,
       applicationName: configuration.applicationName, connectTimeout: configuration.pool.connectTimeout,
       role: configuration.requireRole)
+    try database.checkPasswordFile()
     do {
       loop = try EventLoop(name: "pool")
       try loop.start()

@@ -120,7 +120,7 @@ import Testing
         await #expect { try await connector.login() } throws: { error in
           let fault = error as? Fault
           return fault?.kind == .misconfigured && fault?.step == .settings
-            && fault?.message.hasSuffix("password: No such file or directory") == true
+            && fault?.message.hasSuffix("password cannot be opened: No such file or directory") == true
         }
       }
     }

@@ -44,7 +44,7 @@ import Testing
       (["version", "2"], "unexpected argument \"2\"; \"warmgate help version\" shows the usage"),
       (
         ["serve", "--password-file", "/nonexistent", "--check-settings"],
-        "--password-file \"/nonexistent\": cannot open /nonexistent: No such file or directory"
+        "--password-file \"/nonexistent\": cannot be opened: No such file or directory"
       ),
       (
         ["serve", "--admin-token-file", "/nonexistent"],
