@@ -21,6 +21,7 @@ struct ConnectionString {
     options += others.filter { $0.keyword == "target_session_attrs" }
     self.options = options
     defaultSocketDirectory = Self.defaultSocketDirectory()
+    try checkNumbers()
   }
 
   /// Nil if nobody has set it, or to nothing.
@@ -69,6 +70,19 @@ struct ConnectionString {
         Self.setting,
         "target_session_attrs is \"\(unknown)\"; accepted are any, read-write, read-only, primary, standby, "
           + "prefer-standby")
+    }
+  }
+
+  /// libpq looks at these only once it is connected, and then fails every login. The value is not shown, as in every
+  /// error here.
+  private func checkNumbers() throws(SettingsError) {
+    let keywords = [
+      "connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",
+      "tcp_user_timeout",
+    ]
+    for keyword in keywords {
+      guard let value = self[keyword], Int32(value.trimmed) == nil else { continue }
+      throw SettingsError(Self.setting, "\(keyword) must be a whole number")
     }
   }
 
@@ -149,6 +163,14 @@ struct ConnectionString {
     guard let connection = Session.start(options, expandingDatabaseName: true) else { return "/tmp" }
     defer { PQfinish(connection) }
     return PQhost(connection).map { String(cString: $0) }.nonEmpty ?? "/tmp"
+  }
+}
+
+extension String {
+  fileprivate var trimmed: Substring {
+    var text = self[...].drop { $0.isWhitespace }
+    while text.last?.isWhitespace == true { text.removeLast() }
+    return text
   }
 }
 
