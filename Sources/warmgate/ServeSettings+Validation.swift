@@ -18,7 +18,8 @@ extension ServeSettings {
         of: "admin-listen",
         "anybody could drain this instance there; add --admin-token-file, or use 127.0.0.1 or unix:/path")
     }
-    if listen == adminListen {
+    // With port 0 the system chooses, and never the same twice.
+    if listen == adminListen, listen.port != 0 {
       throw refusal(of: "admin-listen", "is the address of --listen as well; choose another")
     }
   }
