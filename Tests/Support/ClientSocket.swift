@@ -132,7 +132,7 @@ private func connect(_ descriptor: Int32, _ address: UnsafeRawPointer, _ size: I
 }
 
 /// A thread is moved for the time of one system call: a socket belongs to the namespace it was made in.
-private func inNetworkNamespace<Result>(
+func inNetworkNamespace<Result>(
   _ name: String?, _ body: () throws(ProbeError) -> Result
 ) throws(ProbeError) -> Result {
   guard let name else { return try body() }

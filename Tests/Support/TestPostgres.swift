@@ -30,7 +30,8 @@ public final class TestPostgres: Sendable {
   let directory: TemporaryDirectory
   let installation: PostgresInstallation
   let namespace: String?
-  let address: String
+  /// Where it listens for TCP.
+  public let address: String
   let state: Mutex<State>
 
   struct State: Sendable {
