@@ -51,16 +51,22 @@ final class AdminFixture: Sendable {
         if let resumes { completion(resumes) }
       },
       quit: { record.seen.withLock { $0.quits += 1 } })
-    server = try AdminServer(
-      listen: ListenAddress(parsing: listen.replacingOccurrences(of: "FOLDER", with: folder.path)),
-      tokenFile: file,
-      limits: limits, observe: { state.observation }, control: control,
-      details: {
-        AdminDetails(
-          version: "1.2.3", instance: "warmgate/test",
-          settings: [.init(name: "min-connections", value: "2", source: "default")])
-      },
-      log: { refused in record.seen.withLock { $0.refused.append(refused) } })
+    do {
+      server = try AdminServer(
+        listen: ListenAddress(parsing: listen.replacingOccurrences(of: "FOLDER", with: folder.path)),
+        tokenFile: file,
+        limits: limits, observe: { state.observation }, control: control,
+        details: {
+          AdminDetails(
+            version: "1.2.3", instance: "warmgate/test",
+            settings: [.init(name: "min-connections", value: "2", source: "default")])
+        },
+        log: { refused in record.seen.withLock { $0.refused.append(refused) } })
+    } catch {
+      // There is no deinit for what was never made.
+      try? FileManager.default.removeItem(at: folder)
+      throw error
+    }
   }
 
   deinit {
