@@ -8,8 +8,19 @@ import Support
 func withLoop<Result>(_ body: (EventLoop) async throws -> Result) async throws -> Result {
   let loop = try EventLoop(name: "test")
   try loop.start()
-  defer { loop.stop() }
-  return try await body(loop)
+  do {
+    let result = try await body(loop)
+    await end(loop)
+    return result
+  } catch {
+    await end(loop)
+    throw error
+  }
+}
+
+private func end(_ loop: EventLoop) async {
+  loop.stop()
+  await blocking { loop.join() }
 }
 
 /// A connector for `url`, with a short deadline.
