@@ -26,7 +26,8 @@ extension PoolCore {
       if probe.report.successesInRow >= settings.rise { enter(.ready, at: now) }
     case .ready:
       if probe.report.failuresInRow == 0 { held = nil }
-      if let fault = lostFault, !hold(fault, at: now) { enter(.unready, at: now) }
+      // Lost is lost until a probe is answered: a login that works is not enough to end what is held.
+      if let fault = lostFault ?? held?.fault, !hold(fault, at: now) { enter(.unready, at: now) }
     }
     alarms.hold = phase == .ready ? held?.until : nil
   }
