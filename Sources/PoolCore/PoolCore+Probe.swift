@@ -62,6 +62,8 @@ extension PoolCore {
     guard probe.connection == id, let asked = probe.asked else { return }
     probe.asked = nil
     alarms.probeDeadline = nil
+    // The process was frozen or the loop stuck: nobody knows from when this answer is.
+    if now - asked > settings.probeTimeout { return askProbe(at: now) }
     probe.isProven = true
     logins.proven(at: now)
     probe.report.last = .init(at: now, took: now - asked)

@@ -250,6 +250,23 @@ import Testing
     #expect(pool.isReady)
   }
 
+  @Test("an answer that lay unread while the process was frozen proves nothing: the question is asked again")
+  func answerFromThePast() throws {
+    let pool = Self.ready()
+    let good = pool.snapshot.probe.lastGood
+    pool.advance(within: .seconds(6)) { !$0.probes.isEmpty }
+    pool.server.hang()
+    pool.skip(.seconds(15))
+    // The answer is read before any timer is looked at.
+    pool.step()
+    #expect(pool.snapshot.probe.lastGood == good)
+    #expect(!pool.isReady)
+    #expect(pool.probes.count == 2)
+    #expect(pool.closes.isEmpty)
+    pool.advance(within: .seconds(60), grain: .milliseconds(100)) { $0.isReady }
+    #expect(!pool.isReady)
+  }
+
   @Test("probe answers and failures of connections that are no longer the probe's change nothing")
   func strangers() throws {
     let pool = Self.ready { $0.minConnections = 3 }
