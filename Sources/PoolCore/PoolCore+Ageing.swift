@@ -84,13 +84,15 @@ extension PoolCore {
   }
 
   /// Moves the probe from a connection that has outlived to one that has not; the old one is closed once that one
-  /// has answered.
-  mutating func handProbeOn(to successor: ConnectionID, at now: Instant) {
+  /// has answered. True if it moved.
+  @discardableResult
+  mutating func handProbeOn(to successor: ConnectionID, at now: Instant) -> Bool {
     guard let reserved = probe.connection, mayCloseOutlived, hasOutlived(reserved, at: now),
       !hasOutlived(successor, at: now)
-    else { return }
+    else { return false }
     reserve(successor, at: now)
     makeIdle(reserved, at: now)
+    return true
   }
 
   func hasOutlived(_ id: ConnectionID, at now: Instant) -> Bool {

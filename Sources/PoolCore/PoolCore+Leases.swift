@@ -28,8 +28,7 @@ extension PoolCore {
     if !reusable || isBroken { return close(id, .broken) }
     // Too old, and its place is taken or needed: it is not handed on.
     if member.expires <= now, mayCloseOutlived { return closeOutlived(id, at: now) }
-    makeIdle(id, at: now)
-    if members[id]?.state == .idle { handProbeOn(to: id, at: now) }
+    if !handProbeOn(to: id, at: now) { makeIdle(id, at: now) }
   }
 
   /// A connection has come free: for the probe if it has none, for the caller that has waited longest, or for later.
