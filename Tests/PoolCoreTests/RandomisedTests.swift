@@ -141,7 +141,7 @@ private final class Life {
     }
   }
 
-  /// The faults stop, callers give back what they hold.
+  /// The faults stop, callers give up and give back.
   private func recover() {
     pool.server.heal()
     if isTerminated || chance(10) {
@@ -158,6 +158,7 @@ private final class Life {
       return
     }
     if pool.phase == .draining || pool.phase == .drained { pool.send(.resume) }
+    for lease in open where pool.state(lease) == .waiting { pool.abandon(lease) }
     for lease in open { pool.release(lease) }
     func isWell(_ pool: VirtualPool) -> Bool {
       pool.core.phase == .ready && pool.core.members.current >= pool.settings.minConnections
