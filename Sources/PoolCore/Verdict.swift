@@ -88,6 +88,9 @@ extension Snapshot {
       if probe.successesInRow == 0 || open >= min { probeFailure = failure }
     default: poolFailure = failure
     }
+    // What a snapshot says that is too old to trust, no check passes on.
+    poolFailure = poolFailure ?? stalled
+    probeFailure = probeFailure ?? stalled
     // Held by policy, the probe is what is not well; everything else that may be wrong is the pool's.
     let notes = failure == nil ? degraded : []
     func isHeld(_ reason: Reason) -> Bool { if case .held = reason { true } else { false } }

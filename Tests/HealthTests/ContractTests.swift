@@ -138,7 +138,9 @@ struct ContractTests {
       (.warming, "probe", 200, "probe ok"),
       (.lost, "pool", 503, "pool failed: database lost: tcp: connection refused"),
       (.draining, "drain", 503, "drain failed: draining"), (.draining, "pool", 200, "pool ok"),
-      (.stalled, "heartbeat", 503, "heartbeat failed: stalled 3.2s"), (.stalled, "probe", 200, "probe ok"),
+      (.stalled, "heartbeat", 503, "heartbeat failed: stalled 3.2s"),
+      (.stalled, "probe", 503, "probe failed: stalled 3.2s"),
+      (.overdue, "pool", 503, "pool failed: stalled 9.0s"),
     ])
   func single(state: State, name: String, status: Int, line: String) throws {
     let fixture = try HealthFixture(state)
