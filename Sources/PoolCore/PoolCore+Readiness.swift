@@ -82,20 +82,21 @@ extension PoolCore {
     } else if previous == .ready {
       counters.readyTransitions += 1
     }
-    lastDegraded = isDegraded
     announce(from: previous, at: now)
   }
 
-  /// A ready instance that becomes degraded, or whole again, is a transition too.
+  /// A ready instance that becomes degraded, is held by policy from then on, or becomes whole again, is a transition
+  /// too.
   mutating func noteDegradation(at now: Instant) {
-    guard phase == .ready, isDegraded != lastDegraded else { return }
-    lastDegraded = !lastDegraded
+    guard phase == .ready, isDegraded != lastDegraded || (held != nil) != lastHeld else { return }
     announce(from: phase, at: now)
   }
 
   private mutating func announce(from previous: Snapshot.Phase, at now: Instant) {
+    lastDegraded = isDegraded
+    lastHeld = held != nil
     let transition = Transition(
-      at: now, from: previous, to: phase, degraded: phase == .ready && lastDegraded,
+      at: now, from: previous, to: phase, degraded: lastDegraded,
       reasons: phase == .ready ? degraded : reasons)
     if timeline.count >= 100 { timeline.removeFirst() }
     timeline.append(transition)

@@ -45,7 +45,9 @@ public struct PoolCore: Sendable {
   var counters = Counters()
   var timeline: [Transition] = []
   var faults: [FaultRecord] = []
+  /// What the last transition said.
   var lastDegraded = false
+  var lastHeld = false
 
   /// `seed` decides every random choice. `drained`: a drain marker was found, so it begins drained and waits for a
   /// resume. `settings` are expected to be valid.
