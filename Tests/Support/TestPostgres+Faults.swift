@@ -33,9 +33,11 @@ extension TestPostgres {
   func killBlocking() {
     guard let postmaster = state.withLock({ $0.postmaster }), postmaster.isRunning else { return }
     postmaster.signal(SIGSTOP)
+    // The children first, while the stopped postmaster cannot start others: one that sees it dead would still tell
+    // its client so.
     let children = childProcesses(of: postmaster.pid)
-    postmaster.kill()
     for child in children { Glibc.kill(child, SIGKILL) }
+    postmaster.kill()
     // Orphans are reaped by init in its own time; a zombie holds nothing any more.
     _ = eventuallyBlocking(within: .seconds(10)) { children.allSatisfy(isGone) }
   }

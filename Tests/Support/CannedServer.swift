@@ -1,14 +1,13 @@
 import Foundation
-import Support
 import Synchronization
 
-/// A TCP server that answers whatever arrives with fixed bytes and closes.
-final class CannedServer: Sendable {
-  let port: Int
+/// A TCP server that answers whatever arrives with fixed bytes and closes. `atHighPriority`: see `Observer`.
+public final class CannedServer: Sendable {
+  public let port: Int
   private let listener: Int32
   private let answer: Mutex<String>
 
-  init(_ answer: String) throws {
+  public init(_ answer: String, atHighPriority: Bool = false) throws {
     self.answer = Mutex(answer)
     port = freePort()
     listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
@@ -23,6 +22,7 @@ final class CannedServer: Sendable {
     }
     guard bound == 0, listen(listener, 16) == 0 else { throw FixtureError("cannot listen on \(port)") }
     Thread.detachNewThread { [listener, weak self] in
+      if atHighPriority { raisePriorityOfThread() }
       var buffer = [UInt8](repeating: 0, count: 4096)
       while true {
         let client = accept(listener, nil, nil)
@@ -40,5 +40,5 @@ final class CannedServer: Sendable {
     close(listener)
   }
 
-  func willAnswer(_ text: String) { answer.withLock { $0 = text } }
+  public func willAnswer(_ text: String) { answer.withLock { $0 = text } }
 }
