@@ -73,8 +73,10 @@ final class RunningSidecar: Sendable {
   }
 
   /// Polls `path` from now on; see `Observer`.
-  func observer(_ path: String = "/ready", every pause: Duration = .milliseconds(20)) -> Observer {
-    Observer(health, path, every: pause)
+  func observer(
+    _ path: String = "/ready", every pause: Duration = .milliseconds(20), atHighPriority: Bool = false
+  ) -> Observer {
+    Observer(health, path, every: pause, atHighPriority: atHighPriority)
   }
 
   /// The first `/ready` that has this status, and fits if `where` is given; throws with the log if none came in time.
@@ -156,10 +158,10 @@ final class RunningSidecar: Sendable {
 /// Runs `body` with a sidecar that listens, and ends it afterwards if it still runs.
 func withSidecar<Result>(
   _ flags: [String] = [], url: String? = nil, environment: [String: String] = [:], namespace: String? = nil,
-  _ body: (RunningSidecar) async throws -> Result
+  wrapper: [String] = [], _ body: (RunningSidecar) async throws -> Result
 ) async throws -> Result {
   let sidecar = try await RunningSidecar.started(
-    flags, url: url, environment: environment, namespace: namespace)
+    flags, url: url, environment: environment, namespace: namespace, wrapper: wrapper)
   do {
     let result = try await body(sidecar)
     await sidecar.close()
@@ -172,10 +174,10 @@ func withSidecar<Result>(
 
 /// Runs `body` with a PostgreSQL of its own and a sidecar that is connected to it over TCP with SCRAM.
 func withSidecarAndPostgres<Result>(
-  _ flags: [String] = [], postgres settings: [String: String] = [:],
+  _ flags: [String] = [], postgres settings: [String: String] = [:], wrapper: [String] = [],
   _ body: (RunningSidecar, TestPostgres) async throws -> Result
 ) async throws -> Result {
   try await withPostgres(settings) { pg in
-    try await withSidecar(flags, url: pg.tcpURL()) { try await body($0, pg) }
+    try await withSidecar(flags, url: pg.tcpURL(), wrapper: wrapper) { try await body($0, pg) }
   }
 }
