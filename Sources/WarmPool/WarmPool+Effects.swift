@@ -64,16 +64,23 @@ extension WarmPool {
 
   // MARK: - Connections
 
+  /// A task that stays on the loop. Without the preference, everything it waits for would resume it on Swift's shared
+  /// threads first, which would be started for that alone, and come from there to the loop.
+  @discardableResult
+  func onLoop(_ work: @escaping @Sendable (isolated WarmPool) async -> Void) -> Task<Void, Never> {
+    Task(executorPreference: loop) { await work(self) }
+  }
+
   private func login(_ id: ConnectionID, only host: HostID?) {
     // What the file is before this login reads it: a change from here on is news.
     _ = passwordWatch?.hasChanged()
-    logins[id] = Task {
+    logins[id] = onLoop { pool in
       do throws(Fault) {
-        let connection = try await connector.login(only: host)
-        arrived(id, connection)
+        let connection = try await pool.connector.login(only: host)
+        pool.arrived(id, connection)
       } catch {
-        guard logins.removeValue(forKey: id) != nil else { return }
-        handle(.loginFailed(id, error))
+        guard pool.logins.removeValue(forKey: id) != nil else { return }
+        pool.handle(.loginFailed(id, error))
       }
     }
   }
@@ -101,25 +108,25 @@ extension WarmPool {
 
   private func ask(_ id: ConnectionID) {
     guard let connection = connections[id] else { return }
-    questions[id] = Task {
-      let answer = await question.ask(connection)
-      guard connections[id] === connection else { return }
-      questions[id] = nil
+    questions[id] = onLoop { pool in
+      let answer = await pool.question.ask(connection)
+      guard pool.connections[id] === connection else { return }
+      pool.questions[id] = nil
       switch answer {
-      case .good: handle(.probeAnswered(id))
-      case .bad(let fault, let usable): handle(.probeFailed(id, fault, usable: usable))
+      case .good: pool.handle(.probeAnswered(id))
+      case .bad(let fault, let usable): pool.handle(.probeFailed(id, fault, usable: usable))
       }
     }
   }
 
   private func verify(_ id: ConnectionID) {
     guard let connection = connections[id] else { return }
-    questions[id] = Task {
+    questions[id] = onLoop { pool in
       var failure: Fault?
       do throws(QueryError) { try await connection.ping() } catch { failure = error.fault }
-      guard connections[id] === connection else { return }
-      questions[id] = nil
-      handle(failure.map { .ended(id, $0) } ?? .verified(id))
+      guard pool.connections[id] === connection else { return }
+      pool.questions[id] = nil
+      pool.handle(failure.map { .ended(id, $0) } ?? .verified(id))
     }
   }
 

@@ -35,9 +35,9 @@ extension WarmPool {
     switch connection.assumeIsolated({ $0.transactionStatus }) {
     case .idle: handle(.release(id, reusable: true, nil))
     case .inTransaction, .inFailedTransaction:
-      Task {
+      onLoop { pool in
         let isWhole = (try? await connection.query("ROLLBACK")) != nil
-        handle(.release(id, reusable: isWhole, nil))
+        pool.handle(.release(id, reusable: isWhole, nil))
       }
     default: handle(.release(id, reusable: false, nil))
     }
