@@ -57,7 +57,9 @@ extension ServeSettings {
 
   private func checkMarker() throws(UsageError) {
     guard let drainMarker else { return }
-    if drainMarker.hasSuffix("/") {
+    var status = stat()
+    let isDirectory = stat(drainMarker, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    if drainMarker.hasSuffix("/") || isDirectory {
       throw refusal(of: "drain-marker", "names a directory; give a file in it")
     }
     let directory = drainMarker.lastIndex(of: "/").map { drainMarker[...$0] } ?? "."
