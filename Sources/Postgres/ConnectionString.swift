@@ -22,6 +22,7 @@ struct ConnectionString {
     self.options = options
     defaultSocketDirectory = Self.defaultSocketDirectory()
     try checkNumbers()
+    try checkNames()
   }
 
   /// Nil if nobody has set it, or to nothing.
@@ -86,6 +87,19 @@ struct ConnectionString {
     }
   }
 
+  /// A whole URI where only a name belongs (`PGDATABASE`, `dbname=`, `host=`) would be taken for that name, and shown
+  /// with its password by errors of the resolver and the server.
+  private func checkNames() throws(SettingsError) {
+    if self["dbname"]?.contains("://") == true {
+      throw SettingsError(Self.setting, "dbname holds a whole URI; give that alone, without other keywords")
+    }
+    // A socket of the abstract namespace begins with '@'.
+    if list("host").contains(where: { $0.contains("://") || $0.dropFirst().contains("@") }) {
+      throw SettingsError(
+        Self.setting, "host holds more than a host name; give a URI alone, without other keywords")
+    }
+  }
+
   private func list(_ keyword: String) -> [String] {
     guard let value = self[keyword] else { return [] }
     return value.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
@@ -97,17 +111,19 @@ struct ConnectionString {
   /// only what is outside the quotes is shown, unless it is the name of an option that cannot be a password.
   private static func checkSyntax(_ url: String) throws(SettingsError) {
     let isURI = url.hasPrefix("postgresql://") || url.hasPrefix("postgres://")
-    guard isURI || url.contains("=") else {
+    guard isURI || url.utf8.contains(UInt8(ascii: "=")) else {
       throw SettingsError(
         setting, "neither a URI (postgresql://user@host/database) nor keywords (host=… dbname=…)")
     }
     if url.utf8.contains(0) { throw SettingsError(setting, "it holds a zero byte") }
     if isURI {
-      // libpq would take "p@ss@host" for the host "ss@host", look its name up and show it in errors.
-      let beforeQuery = url.prefix { $0 != "?" }
-      let authority = beforeQuery.drop { $0 != ":" }.dropFirst(3).prefix { $0 != "/" }
-      let ats = beforeQuery.count { $0 == "@" }
-      if ats > 1 || ats != authority.count(where: { $0 == "@" }) {
+      // libpq would take "p@ss@host" for the host "ss@host", look its name up and show it in errors. To it, the part
+      // before the first '@' ends only at a '/'. Scalars, because to a Character an accent behind an '@' would be part
+      // of it.
+      let rest = url.unicodeScalars.drop { $0 != ":" }.dropFirst(3)
+      let authority = rest.prefix { $0 != "/" }
+      let hosts = authority.firstIndex(of: "@").map { rest[$0...].dropFirst() } ?? rest
+      if hosts.prefix(while: { $0 != "?" }).contains("@") {
         throw SettingsError(
           setting,
           "an '@' or '/' of the user or password must be written as %40 or %2F, there is one too many")
@@ -123,10 +139,12 @@ struct ConnectionString {
   /// Everything from the first quotation mark to the last replaced by an ellipsis, in one line.
   static func withoutQuotations(_ text: String) -> String {
     let line = oneLine(text)
-    guard let first = line.firstIndex(of: "\""), let last = line.lastIndex(of: "\""), first < last else {
+    let scalars = line.unicodeScalars
+    guard let first = scalars.firstIndex(of: "\""), let last = scalars.lastIndex(of: "\""), first < last
+    else {
       return line
     }
-    return line[...first] + "…" + line[last...]
+    return String(Substring(scalars[...first])) + "…" + String(Substring(scalars[last...]))
   }
 
   /// All options that have a value, but for `refusing`, which is what stops libpq from connecting.

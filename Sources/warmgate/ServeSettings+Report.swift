@@ -1,4 +1,5 @@
 import Health
+import Postgres
 
 extension ServeSettings {
   /// Every setting in force as it may be shown, with passwords hidden. A setting without a value has its default's
@@ -34,7 +35,14 @@ extension ServeSettings {
   }
 
   private func value(of setting: Setting) -> String? {
-    setting.show(self).map { hidingPasswords(in: $0).escapingControls }
+    guard let text = setting.show(self) else { return nil }
+    if setting.isSecret, !isDatabaseUnderstood { return "*** (not accepted: --check-settings says why)" }
+    return hidingPasswords(in: text).escapingControls
+  }
+
+  /// What libpq does not understand may hold the password anywhere.
+  private var isDatabaseUnderstood: Bool {
+    (try? Database(url: databaseURL, applicationName: applicationName)) != nil
   }
 
   private func sourceText(_ flag: String) -> String {

@@ -99,7 +99,10 @@ import Testing
       "password=top secret host=h", "password=top secret=h", "password='secret", "secret", "://secret",
       "postgresql://a:secret@h/b?sslmode=maybe", "postgresql://a:secret@h/b?nonsense=secret",
       "host=h password=secret port=x", "postgresql://a:sec?ret@h/b?x",
-      "postgresql://a@h/b?password=%zzsecret",
+      "postgresql://a@h/b?password=%zzsecret", "postgresql://a:x?y@secret@h/b", "postgresql://a:secret@top@h",
+      "host=h dbname=postgresql://a:secret@h/b", "host=postgresql://a:secret@h/b", "host=a:secret@h",
+      "host=h password=\u{301}secret \u{301}=", "postgresql://a:top@\u{301}secret@h/b",
+      "host=h keepalives_idle=secret",
     ])
   func secrets(_ url: String) throws {
     let said = try #require(complaint(url))

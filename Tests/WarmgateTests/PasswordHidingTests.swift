@@ -52,7 +52,13 @@ import Testing
       "postgres://app:s3cret@", "://app:s3cret@db", "host=db password s3cret", "password=a s3cret host=db",
       "host=db password = s3cret", "user=app password='s3cret s3cret", "password=\ts3cret",
       "POSTGRES://app:s3cret@db?password=s3cret", "postgres://app:s3cret@db/o?x=1&password=s3cret&y=2",
-      "jdbc:postgresql://app:s3cret@db/orders",
+      "jdbc:postgresql://app:s3cret@db/orders", "app:s3cret@db/orders", "postgres:/app:s3cret@db",
+      "postgres//app:s3cret@db", "app:s3=s3cret@db", "postgres://app@db/o?password=a&s3cret",
+      "postgres://app@db/o?user=app;password=s3cret", "host=db,password=s3cret",
+      "Server=db;User Id=app;Pwd=s3cret;", "{\"password\":\"s3cret\"}", "password=x://s3cret",
+      "password=s3cret host=http://db", "host=db dbname='postgres://app:s3cret@db/orders'",
+      "password=a\u{A0}x=s3cret", "password=\u{301}s3cret", "postgres://app:\u{301}s3cret@db",
+      "postgres://app@db/o?password=\u{FE0F}s3cret",
     ])
   func broken(text: String) {
     #expect(!hidingPasswords(in: text).contains("s3cret"))
