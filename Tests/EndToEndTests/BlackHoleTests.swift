@@ -8,6 +8,8 @@ struct BlackHoleTests {
     try await withNetworkPath { path in
       let flags = ["--connect-timeout", "500ms"]
       let url = "postgresql://app@\(NetworkPath.blackHole)/app"
+      try await expectCheck(
+        flags, url: url, namespace: path.client, toFailAt: "tcp", advising: "Packets vanish on the way")
       try await withSidecar(flags, url: url, namespace: path.client) { sidecar in
         let live = sidecar.observer("/live")
         try await sidecar.expectNotReady(because: "warming 0/2, tcp: no answer in time")
@@ -43,7 +45,8 @@ struct BlackHoleTests {
       try await withSidecar(["--connect-timeout", "1s"], url: url, namespace: path.client) { sidecar in
         try await sidecar.waitUntilReady(within: .seconds(15))
         // It has tried the first host, and waited for it.
-        #expect(sidecar.log("ready").first.map { $0.at - sidecar.listening.at > .seconds(1) } == true)
+        let ready = try #require(await sidecar.logEntry { $0.message == "ready" })
+        #expect(ready.at - sidecar.listening.at > .seconds(1))
         #expect(try await pg.sessions() >= 2)
       }
     }

@@ -39,9 +39,21 @@ extension RunningSidecar {
   }
 }
 
-/// The observations that were answered with 200.
-extension [Observer.Observation] {
-  var answered200: Int { count { $0.status == 200 } }
+/// What `warmgate check` finds: the step that fails, and what to do about it.
+func expectCheck(
+  _ flags: [String], url: String, namespace: String? = nil, toFailAt step: String, advising advice: String,
+  sourceLocation: SourceLocation = #_sourceLocation
+) async throws {
+  let place = namespace.map { ["ip", "netns", "exec", $0] } ?? []
+  let result = try await run(
+    place + [ServedProcess.executable, "check", "--json", "--database-url", url] + flags, within: .seconds(30)
+  )
+  #expect(result.status == .exited(1), "\(result.output)", sourceLocation: sourceLocation)
+  let report = try JSONValue(result.output)
+  #expect(report["ok"].bool == false, sourceLocation: sourceLocation)
+  #expect(report["failed"].string == step, "\(result.output)", sourceLocation: sourceLocation)
+  let given = report["advice"].string
+  #expect(given?.hasPrefix(advice) == true, "\(result.output)", sourceLocation: sourceLocation)
 }
 
 /// Runs `body` with a network path of its own, and removes it afterwards.

@@ -61,26 +61,36 @@ struct LoginsServers: Sendable {
   }
 }
 
-/// A server's log lines, with their times.
+/// A server's log lines of some time.
 struct LoginsLog {
-  struct Line {
+  private struct Line {
     let time: Date
-    let text: String
+    /// `[1234]`
+    let process: Substring
+    let text: Substring
   }
 
-  let lines: [Line]
+  private let all: [Line]
+  private let lines: [Line]
 
-  init(_ pg: TestPostgres, from start: Date, to end: Date) {
-    lines = pg.logText.split(separator: "\n").compactMap { text in
-      let words = text.split(separator: " ", maxSplits: 2)
-      guard words.count == 3, let time = Self.time("\(words[0])T\(words[1])Z"), start <= time, time <= end
-      else { return nil }
-      return Line(time: time, text: String(text))
+  init(_ pg: TestPostgres, in time: Range<Date>) {
+    all = pg.logText.split(separator: "\n").compactMap { text in
+      let words = text.split(separator: " ", maxSplits: 4)
+      guard words.count == 5, let time = Self.time("\(words[0])T\(words[1])Z") else { return nil }
+      return Line(time: time, process: words[3], text: text)
     }
+    lines = all.filter { time.contains($0.time) }
   }
 
+  /// The lines with all of these fragments.
   func count(_ fragments: String...) -> Int {
     lines.count { line in fragments.allSatisfy(line.text.contains) }
+  }
+
+  /// The connections of which the log says, then or later, nothing with this fragment.
+  func connections(without fragment: String) -> Int {
+    let processes = Set(all.filter { $0.text.contains(fragment) }.map(\.process))
+    return lines.count { $0.text.contains("connection received") && !processes.contains($0.process) }
   }
 
   /// As in both logs: `2025-01-31T12:00:00.123Z`.

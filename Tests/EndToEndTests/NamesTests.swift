@@ -6,15 +6,20 @@ struct NamesTests {
   @Test(
     "a name that does not resolve: alive, not ready for the name, and gone within a second",
     arguments: [
-      (NameServer.Behaviour.noSuchName, "name: host name does not exist", "name_not_found"),
-      (.failure, "name: host name lookup failed", "name_lookup_failed"),
+      (
+        NameServer.Behaviour.noSuchName, "name: host name does not exist", "name_not_found",
+        "Check the host name in --database-url"
+      ),
+      (.failure, "name: host name lookup failed", "name_lookup_failed", "The resolver does not answer"),
     ])
-  func unresolved(behaviour: NameServer.Behaviour, words: String, kind: String) async throws {
+  func unresolved(behaviour: NameServer.Behaviour, words: String, kind: String, advice: String) async throws {
     try await withNetworkPath { path in
       let names = try NameServer(behaviour, namespace: path.client)
       defer { names.stop() }
       try path.setClientResolver(NameServer.address, options: "timeout:1 attempts:1")
-      try await withSidecar(url: "postgresql://app@db.example.com/app", namespace: path.client) { sidecar in
+      let url = "postgresql://app@db.example.com/app"
+      try await expectCheck([], url: url, namespace: path.client, toFailAt: "name", advising: advice)
+      try await withSidecar(url: url, namespace: path.client) { sidecar in
         try await sidecar.expectNotReady(because: "warming 0/2, \(words)")
         let reason = try await sidecar.verdict()["reasons"][0]
         #expect(reason["step"].string == "name")
@@ -53,6 +58,8 @@ struct NamesTests {
       try path.setClientResolver(NameServer.address, options: "timeout:30 attempts:2")
       let url = "postgresql://postgres:\(TestPostgres.password)@db.example.com:\(pg.port)/postgres"
       let flags = ["--connect-timeout", "300ms"]
+      try await expectCheck(
+        flags, url: url, namespace: path.client, toFailAt: "name", advising: "The resolver hangs")
       try await withSidecar(flags, url: url, namespace: path.client) { sidecar in
         let live = sidecar.observer("/live")
         try await sidecar.expectNotReady(because: "warming 0/2, name: no answer in time")
