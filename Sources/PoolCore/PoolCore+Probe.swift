@@ -23,7 +23,10 @@ extension PoolCore {
   private mutating func awaitWitness(at now: Instant) {
     if firstReady != nil, probe.missingSince == nil {
       probe.missingSince = now
-      alarms.witnessLate = now + settings.probeTimeout + settings.probeTimeout
+      // A scout that is still under way from before is the witness once more.
+      let scouting = probe.scout != nil
+      probe.scout?.isCounted = false
+      alarms.witnessLate = now + settings.probeTimeout + (scouting ? .zero : settings.probeTimeout)
     }
     if probe.scout == nil, members.connecting > 0,
       let login = members.all.lazy.filter({ $0.value.state == .connecting }).map(\.key).min()
@@ -116,8 +119,7 @@ extension PoolCore {
 
   mutating func witnessIsLate(at now: Instant) {
     guard probe.connection == nil else { return }
-    if let scout = probe.scout {
-      guard !scout.isCounted else { return }
+    if probe.scout != nil {
       probe.scout?.isCounted = true
     } else if provesNothing(logins.isFailing ? logins.report.lastFault : nil) {
       return

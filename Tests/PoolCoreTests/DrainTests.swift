@@ -293,11 +293,12 @@ import Testing
   func resumeAfterAbandonedScout() {
     let pool = Self.ready { $0.minConnections = 2 }
     pool.acquire()
+    pool.drain()
+    pool.advance(by: .seconds(4))
     pool.server.login = .silent
     pool.end(pool.reserved!, .server("57P05", at: .idle))
     #expect(pool.connecting.count == 1)
-    pool.terminateLameDuck()
-    pool.advance(by: .seconds(1))
+    pool.advance(by: .seconds(2))
     #expect(pool.connecting.isEmpty && pool.phase == .draining)
     pool.server.heal()
     pool.send(.resume)
@@ -368,13 +369,5 @@ import Testing
     pool.send(.begin)
     pool.advance(by: .seconds(1))
     #expect(pool.isReady)
-  }
-}
-
-extension VirtualPool {
-  /// Drains, and passes over the delay.
-  fileprivate func terminateLameDuck() {
-    drain(for: .seconds(25))
-    advance(within: .seconds(6)) { $0.snapshot.drain?.stage == .closing }
   }
 }

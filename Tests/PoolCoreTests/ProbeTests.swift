@@ -196,6 +196,26 @@ import Testing
     #expect(pool.snapshot.counters.probesFailed == failures)
   }
 
+  @Test("a scout that was late once is a witness again when the connection that stood in for it is lost too")
+  func lateTwice() throws {
+    let pool = Self.ready {
+      $0.fall = 3
+      $0.probeInterval = .seconds(1)
+      $0.probeTimeout = .milliseconds(200)
+    }
+    let lease = pool.acquire()
+    pool.server.login = .silent
+    pool.server.queries[try #require(pool.reserved)] = .silent
+    pool.advance(within: .seconds(3)) { $0.snapshot.probe.failuresInRow == 2 }
+    #expect(pool.connecting.count == 1)
+    pool.release(lease)
+    pool.advance(within: .seconds(1)) { $0.snapshot.probe.failuresInRow == 0 }
+    pool.server.hang()
+    pool.advance(within: .seconds(3)) { $0.snapshot.probe.failuresInRow == 1 }
+    #expect(pool.attempts.count == 1 && pool.connecting.count == 1)
+    #expect(pool.advance(within: .milliseconds(200)) { $0.snapshot.probe.failuresInRow == 2 } != nil)
+  }
+
   @Test("a login under way for another purpose is the witness when the probe's connection is lost")
   func adoptedWitness() throws {
     let pool = Self.ready()
