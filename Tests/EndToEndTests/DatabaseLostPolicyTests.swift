@@ -85,9 +85,9 @@ struct DatabaseLostPolicyTests {
       // Longer than silence would be borne.
       while ContinuousClock.now < began + .seconds(35) {
         let answer = try await sidecar.ready()
-        #expect(answer.status == 200)
-        #expect(answer["x-envoy-degraded"] == "true")
-        #expect(answer.body.hasPrefix("ready\ndegraded: held by policy: "))
+        try #require(answer.status == 200)
+        try #require(answer["x-envoy-degraded"] == "true")
+        try #require(answer.body.hasPrefix("ready\ndegraded: held by policy: "))
         try await Task.sleep(for: .milliseconds(200))
       }
       #expect(observer.observations.statuses == [200])
@@ -150,7 +150,6 @@ struct DatabaseLostPolicyTests {
     #expect(began.state == "ready")
     let ended = try #require(await sidecar.logEntry { $0.state == "unready" })
     let time = (ended["boottime"].double ?? 0) - (began["boottime"].double ?? 0)
-    print("policy: held for \(time) of \(seconds) s, then \(lost.line ?? "")")
     #expect(time > Double(seconds) - 0.001)
     #expect(time < Double(seconds) + 2)
   }

@@ -8,8 +8,17 @@ struct PastTests {
   /// Longer than the probe's answer is believed at default settings: 5 s and three times 1 s.
   static let frozen: Duration = .seconds(15)
 
-  @Test("frozen while the database is killed, and thawed: not one 200, to requests that waited either")
-  func thawed() async throws {
+  enum Loss: CaseIterable {
+    /// Its sockets tell the sidecar as soon as it goes on.
+    case killed
+    /// Nothing tells it: only that the last good probe is too old.
+    case stopped
+  }
+
+  @Test(
+    "frozen while the database is lost, and thawed: not one 200, to requests that waited either",
+    arguments: Loss.allCases)
+  func thawed(_ loss: Loss) async throws {
     try await withSidecarAndPostgres { sidecar, pg in
       try await sidecar.waitUntilReady()
       // Kept from before: the process knows these connections.
@@ -21,7 +30,10 @@ struct PastTests {
       }
 
       sidecar.process.suspend()
-      await pg.kill()
+      switch loss {
+      case .killed: await pg.kill()
+      case .stopped: await pg.suspend()
+      }
       // Made now: the kernel accepts them, and the process finds them when it goes on.
       var queued: [HTTPConnection] = []
       for path in ["/ready", "/", "/readyz", "/ready/probe", "/ready/pool", "/ready?exclude=probe"] {
@@ -46,15 +58,15 @@ struct PastTests {
       }
       #expect(await eventually { ContinuousClock.now > thawed + .seconds(2) })
       let answers = await hammer.stop()
-      print(
-        "past: \(kept.count + queued.count) waited, \(answers.count) hammered, first: \(answers.first ?? "none")"
-      )
       #expect(answers.count > 20)
       #expect(answers.filter { !$0.hasPrefix("503 not ready: ") } == [])
       #expect(try await sidecar.live().status == 200)
       #expect(try await sidecar.startup().status == 200)
 
-      try await pg.start()
+      switch loss {
+      case .killed: try await pg.start()
+      case .stopped: await pg.resume()
+      }
       try await sidecar.waitUntilReady()
     }
   }
@@ -89,8 +101,6 @@ struct PastTests {
         let alive = try #require(await live.first(since: dead.answered) { $0.status == 200 })
         #expect(alive.answered.since(stuck) >= .seconds(15))
         try await sidecar.waitUntilReady(within: .seconds(5))
-        print(
-          "past: stalled after \(stalled.answered.since(stuck)), dead after \(dead.answered.since(stuck))")
 
         await answers.expect()
         #expect(ready.observations.statuses == [200, 503, 200])

@@ -31,18 +31,18 @@ struct PromptAnswers {
   /// would be late by one second at least.
   func expect(sourceLocation: SourceLocation = #_sourceLocation) async {
     let idle = await control.stop()
-    print("answers of a server that does nothing: \(Self.describe(idle))")
     for (path, observer) in observers {
       let seen = await observer.stop()
-      print("answers of \(path): \(Self.describe(seen))")
       #expect(seen.count > 100, "\(path)", sourceLocation: sourceLocation)
       #expect(
         seen.filter { $0.status == nil }.isEmpty, "\(path): no answer", sourceLocation: sourceLocation)
       #expect(
         seen.elapsed(0.99) < .milliseconds(50) + idle.elapsed(0.99) * 2,
-        "\(path): one in a hundred is late", sourceLocation: sourceLocation)
+        "\(path): \(Self.describe(seen)); a server that does nothing: \(Self.describe(idle))",
+        sourceLocation: sourceLocation)
       #expect(
-        seen.elapsed(1) < .milliseconds(250) + idle.elapsed(1) * 2, "\(path): one is very late",
+        seen.elapsed(1) < .milliseconds(250) + idle.elapsed(1) * 2,
+        "\(path): \(Self.describe(seen)); a server that does nothing: \(Self.describe(idle))",
         sourceLocation: sourceLocation)
     }
   }
