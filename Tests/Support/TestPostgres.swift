@@ -237,19 +237,22 @@ public final class TestPostgres: Sendable {
   ]
 }
 
-/// Runs `body` with a started cluster and removes it afterwards.
+/// Runs `body` with a started cluster and removes it afterwards. A few tests at a time may; the others wait here, so
+/// anything that is timed is better begun inside.
 public func withPostgres<Result>(
   _ settings: [String: String] = [:], namespace: String? = nil, address: String = "127.0.0.1",
   _ body: (TestPostgres) async throws -> Result
 ) async throws -> Result {
-  let cluster = try await TestPostgres.started(settings: settings, namespace: namespace, address: address)
-  do {
-    let result = try await body(cluster)
-    await blocking { cluster.close() }
-    return result
-  } catch {
-    await blocking { cluster.close() }
-    throw error
+  try await MachineShare.use {
+    let cluster = try await TestPostgres.started(settings: settings, namespace: namespace, address: address)
+    do {
+      let result = try await body(cluster)
+      await blocking { cluster.close() }
+      return result
+    } catch {
+      await blocking { cluster.close() }
+      throw error
+    }
   }
 }
 
