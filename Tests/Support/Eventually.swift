@@ -3,7 +3,7 @@
 /// For use inside `#expect`: `#expect(await eventually(within: .seconds(5)) { await pg.sessions() == 2 })`.
 /// An error of the condition counts as "not yet".
 public func eventually(
-  within limit: Duration = .seconds(10), every pause: Duration = .milliseconds(20),
+  within limit: Duration = .seconds(30), every pause: Duration = .milliseconds(20),
   _ condition: () async throws -> Bool
 ) async -> Bool {
   let deadline = ContinuousClock.now + limit
