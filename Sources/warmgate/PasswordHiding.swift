@@ -52,8 +52,11 @@ private func hidingInURI(_ rest: Scalars) -> String {
     return hidingCredentials(head[..<at]) + String(Substring(head[at...]))
       + hidingInParameters(rest[query...])
   }
-  if let at = rest.lastIndex(of: "@"), let colon = rest.firstIndex(of: ":"), colon < query {
+  if let at = rest.lastIndex(of: "@"), let colon = rest.firstIndex(of: ":"), colon < at,
+    colon < query || rest.prefix(while: { $0 != "/" }).contains("@")
+  {
     // No "@" before the parameters, but a colon and an "@" after: what looks like parameters may be the password.
+    // To libpq it is, unless a "/" comes first.
     return hidingCredentials(rest[..<at]) + hidingInParameters(rest[at...])
   }
   return String(Substring(head)) + hidingInParameters(rest[query...])

@@ -62,7 +62,7 @@ private struct Cause: Sendable {
       url: { $0.coldStandby.tcpURL() },
       words: "57P03 server is starting", sqlState: "57P03", step: "authentication",
       // Full jitter from 100 ms to 2 s: 34 on average.
-      attempts: 15...53,
+      attempts: 20...53,
       count: { $0.coldStandby.log(in: $1).count("FATAL", "state=57P03") },
       check: ("login", "Wait: the server is starting")),
     Cause(

@@ -58,7 +58,7 @@ import Testing
       "Server=db;User Id=app;Pwd=s3cret;", "{\"password\":\"s3cret\"}", "password=x://s3cret",
       "password=s3cret host=http://db", "host=db dbname='postgres://app:s3cret@db/orders'",
       "password=a\u{A0}x=s3cret", "password=\u{301}s3cret", "postgres://app:\u{301}s3cret@db",
-      "postgres://app@db/o?password=\u{FE0F}s3cret",
+      "postgres://app@db/o?password=\u{FE0F}s3cret", "postgres://app?x=:s3cret@db/orders",
     ])
   func broken(text: String) {
     #expect(!hidingPasswords(in: text).contains("s3cret"))
