@@ -1,6 +1,10 @@
 import Foundation
 import Synchronization
-import Testing
+
+// A release build with the static standard library has no Testing module; nothing that needs it is built there.
+#if canImport(Testing)
+  import Testing
+#endif
 
 /// Two machines with a router between them, made of three network namespaces, so that packets can be lost *on the
 /// way*: dropped on the sender's own output, they look to it like local congestion and distort its timers.
@@ -128,12 +132,14 @@ public final class NetworkPath: Sendable {
   }()
 }
 
-extension Trait where Self == ConditionTrait {
-  /// Skips a test, by name and with the reason, where network namespaces cannot be made.
-  public static var needsNetworkNamespaces: Self {
-    .enabled(if: NetworkPath.unavailable == nil, "\(NetworkPath.unavailable ?? "")")
-  }
+#if canImport(Testing)
+  extension Trait where Self == ConditionTrait {
+    /// Skips a test, by name and with the reason, where network namespaces cannot be made.
+    public static var needsNetworkNamespaces: Self {
+      .enabled(if: NetworkPath.unavailable == nil, "\(NetworkPath.unavailable ?? "")")
+    }
 
-  /// Skips a test, by name, where it does not run as root.
-  public static var needsRoot: Self { .enabled(if: geteuid() == 0, "needs root") }
-}
+    /// Skips a test, by name, where it does not run as root.
+    public static var needsRoot: Self { .enabled(if: geteuid() == 0, "needs root") }
+  }
+#endif

@@ -27,7 +27,8 @@ import WarmPool
       try await postgres.start()
       #expect(await eventually(within: .seconds(20)) { running.verdict.isReady })
       #expect(
-        await eventually(within: .seconds(60)) { try await postgres.sessions(like: "warmgate/test") == floor })
+        await eventually(within: .seconds(60)) { try await postgres.sessions(like: "warmgate/test") == floor }
+      )
     }
   }
 
