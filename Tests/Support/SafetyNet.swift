@@ -35,7 +35,7 @@ final class SafetyNet: Sendable {
       close(null)
     }
     do {
-      _ = try spawn(["/bin/sh", "-c", Self.script], input: reading, output: null, errors: null)
+      _ = try spawn(["/bin/sh", "-c", Self.script, "safety-net"], input: reading, output: null, errors: null)
     } catch {
       fatalError("the safety net does not start: \(error)")
     }
@@ -64,7 +64,11 @@ final class SafetyNet: Sendable {
     for thing in $things; do
       case $thing in process:*)
         children=$(cat "/proc/${thing#*:}/task/"*/children 2>/dev/null)
-        kill -KILL "${thing#*:}" $children 2>/dev/null ;;
+        kill -KILL "${thing#*:}" 2>/dev/null
+        for child in $children; do
+          # The process may be a test run itself, whose own net has work to do now.
+          grep -qs safety-net "/proc/$child/cmdline" || kill -KILL "$child" 2>/dev/null
+        done ;;
       esac
     done
     for thing in $things; do

@@ -60,6 +60,9 @@ final class RunningInstance: Sendable {
     box.instance.withLock { $0.value = self }
   }
 
+  /// A drain that was left waiting holds what answers it, which holds what is waiting.
+  deinit { shared.waiting.withLock { $0 = [] } }
+
   /// Lets the listeners read the instance that is made after them.
   private final class Box: Sendable {
     struct Weak: Sendable {
