@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
+#include <link.h>
 #include <pthread.h>
 #include <stdio.h>
 
@@ -8,4 +9,25 @@ void clinux_name_thread(const char *name) {
   char cut[16];
   snprintf(cut, sizeof cut, "%s", name);
   pthread_setname_np(pthread_self(), cut);
+}
+
+struct visitor {
+  void (*visit)(uintptr_t start, size_t size, void *context);
+  void *context;
+};
+
+static int visit_object(struct dl_phdr_info *object, size_t size, void *argument) {
+  (void)size;
+  const struct visitor *visitor = argument;
+  for (int i = 0; i < object->dlpi_phnum; i++) {
+    const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+    if (segment->p_type == PT_LOAD && !(segment->p_flags & PF_W))
+      visitor->visit(object->dlpi_addr + segment->p_vaddr, segment->p_memsz, visitor->context);
+  }
+  return 0;
+}
+
+void clinux_read_only_segments(void (*visit)(uintptr_t start, size_t size, void *context), void *context) {
+  struct visitor visitor = {visit, context};
+  dl_iterate_phdr(visit_object, &visitor);
 }

@@ -21,13 +21,17 @@ func serve(_ settings: ServeSettings, environment: [String: String]) throws(Usag
   return 0
 }
 
+/// When the start is over, whatever became of it.
+private let startTakes: Duration = .seconds(10)
+
 /// The first signal ends the process after a drain, the second at once.
 private func waitForEnd(
   of sidecar: Sidecar, _ signals: ProcessSignals, drainTimeout: Duration, log: Log
 ) {
+  var startEnds: Instant? = EventLoop.now() + startTakes
   var deadline: Instant?
   while true {
-    switch signals.next(until: deadline, now: EventLoop.now) {
+    switch signals.next(until: deadline ?? startEnds, now: EventLoop.now) {
     case .signal(let name) where deadline == nil:
       log.info("\(name): ending")
       // The drain keeps its own deadline. This one is for a loop that is stuck.
@@ -35,6 +39,9 @@ private func waitForEnd(
       sidecar.terminate()
     case .signal(let name): return log.warn("\(name) again: ending at once")
     case .woken: return
+    case .timedOut where deadline == nil:
+      startEnds = nil
+      StartupPages.giveBack()
     case .timedOut: return log.error("the drain did not end in time: ending at once")
     case .blockLoop: sidecar.blockLoop()
     }

@@ -1,5 +1,7 @@
 #ifndef CLINUX_H
 #define CLINUX_H
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
@@ -7,4 +9,8 @@
 
 /// Names the calling thread, for /proc and debuggers. Cut at 15 bytes, the kernel's limit.
 void clinux_name_thread(const char *name);
+
+/// Calls `visit` for every segment of the program and of its libraries that is mapped without the right to write. No
+/// library is unloaded meanwhile: the loader's lock is held (dl_iterate_phdr(3)).
+void clinux_read_only_segments(void (*visit)(uintptr_t start, size_t size, void *context), void *context);
 #endif
