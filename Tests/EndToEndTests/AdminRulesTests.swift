@@ -2,7 +2,7 @@ import Foundation
 import Support
 import Testing
 
-@Suite("the rules of the admin listener, on the running sidecar", .timeLimit(.minutes(3)))
+@Suite("the rules of the admin listener, on the running sidecar", .timeLimit(.minutes(10)))
 struct AdminRulesTests {
   /// One request to the admin listener, and whether it may pass.
   struct Rule: Sendable, CustomTestStringConvertible {
@@ -255,7 +255,7 @@ struct AdminRulesTests {
   }
 }
 
-@Suite("the address of the admin listener", .timeLimit(.minutes(3)))
+@Suite("the address of the admin listener", .timeLimit(.minutes(10)))
 struct AdminAddressTests {
   @Test(
     "an address that others can reach is refused without a usable token file: one line, exit 2",

@@ -4,7 +4,7 @@ import Testing
 
 /// Everything that the endpoint tables promise, asked of the running sidecar in each state that it can be brought into.
 /// One table for all of it; the walk through the states is beside it.
-@Suite("the endpoints in each state of the running sidecar", .timeLimit(.minutes(5)))
+@Suite("the endpoints in each state of the running sidecar", .timeLimit(.minutes(10)))
 struct ContractTests {
   /// What one state promises. First lines may go on with a reason that depends on how the state came about.
   struct State: Sendable {

@@ -2,7 +2,7 @@ import Foundation
 import Support
 import Testing
 
-@Suite("warmgate drain, resume, probe and wait beside a running sidecar", .timeLimit(.minutes(3)))
+@Suite("warmgate drain, resume, probe and wait beside a running sidecar", .timeLimit(.minutes(10)))
 struct DrainCommandTests {
   /// The ways to an admin listener.
   enum Way: String, CaseIterable, Sendable {

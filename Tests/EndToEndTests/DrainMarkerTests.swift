@@ -2,7 +2,7 @@ import Foundation
 import Support
 import Testing
 
-@Suite("--drain-marker", .timeLimit(.minutes(3)))
+@Suite("--drain-marker", .timeLimit(.minutes(10)))
 struct DrainMarkerTests {
   @Test(
     "a drain survives a SIGKILL of Warmgate: it starts drained, connects to nothing, and a resume brings it back"

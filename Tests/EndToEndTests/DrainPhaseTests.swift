@@ -2,7 +2,7 @@ import Foundation
 import Support
 import Testing
 
-@Suite("a drain of the running sidecar", .timeLimit(.minutes(3)))
+@Suite("a drain of the running sidecar", .timeLimit(.minutes(10)))
 struct DrainPhaseTests {
   @Test(
     "readiness is 503 before anything else happens, for at least the delay; then every session ends cleanly")

@@ -2,7 +2,7 @@ import Foundation
 import Support
 import Testing
 
-@Suite("resume", .timeLimit(.minutes(3)))
+@Suite("resume", .timeLimit(.minutes(10)))
 struct DrainResumeTests {
   @Test("warms again and returns to ready; a drain can follow again")
   func fromDrained() async throws {

@@ -2,7 +2,7 @@ import Foundation
 import Support
 import Testing
 
-@Suite("SIGTERM and SIGINT", .timeLimit(.minutes(3)))
+@Suite("SIGTERM and SIGINT", .timeLimit(.minutes(10)))
 struct DrainSignalTests {
   /// So long that whoever waited for one of them would fail the test.
   static let patient = ["--drain-delay", "60s", "--drain-timeout", "120s"]
@@ -138,7 +138,7 @@ struct DrainSignalTests {
 /// What only a stuck loop can show: nothing else keeps a drain without leases from ending at once. The hook that blocks
 /// the loop exists in debug builds.
 @Suite(
-  "SIGTERM while the loop is stuck", .timeLimit(.minutes(3)),
+  "SIGTERM while the loop is stuck", .timeLimit(.minutes(10)),
   .enabled(if: isDebugBuild, "the hook that blocks the loop exists in debug builds only"))
 struct DrainStuckLoopTests {
   @Test(

@@ -40,6 +40,7 @@ public final class Observer: Sendable {
       if atHighPriority { raisePriorityOfThread() }
       var next = ContinuousClock.now
       while true {
+        guard let isLast = self?.state.withLock({ $0.stopping }) else { return }
         let began = ContinuousClock.now
         let outcome: Outcome
         do {
@@ -50,11 +51,8 @@ public final class Observer: Sendable {
         }
         guard let self else { return }
         let observation = Observation(at: began, elapsed: ContinuousClock.now - began, outcome: outcome)
-        let stopping = self.state.withLock { state in
-          state.observations.append(observation)
-          return state.stopping
-        }
-        if stopping {
+        self.state.withLock { $0.observations.append(observation) }
+        if isLast {
           self.ended.signal()
           return
         }
@@ -67,7 +65,7 @@ public final class Observer: Sendable {
   /// What was seen so far, oldest first.
   public var observations: [Observation] { state.withLock { $0.observations } }
 
-  /// Ends it, after one last observation, and returns everything.
+  /// Ends it, after one last observation that is begun after this call, and returns everything.
   public func stop() async -> [Observation] {
     state.withLock { $0.stopping = true }
     await blocking {

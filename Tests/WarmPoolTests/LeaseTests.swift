@@ -4,7 +4,7 @@ import Synchronization
 import Testing
 import WarmPool
 
-@Suite(.timeLimit(.minutes(2))) struct LeaseTests {
+@Suite(.timeLimit(.minutes(10))) struct LeaseTests {
   @Test("a lease runs statements with parameters, and its error keeps the connection")
   func statements() async throws {
     try await withPool { running, _ in

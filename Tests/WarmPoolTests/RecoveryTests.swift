@@ -3,7 +3,7 @@ import Support
 import Testing
 import WarmPool
 
-@Suite(.timeLimit(.minutes(2))) struct RecoveryTests {
+@Suite(.timeLimit(.minutes(10))) struct RecoveryTests {
   @Test("one idle session ended by an administrator is replaced, its siblings kept, readiness never lost")
   func oneTerminated() async throws {
     try await withPool({ $0.minConnections = 4 }) { running, postgres in

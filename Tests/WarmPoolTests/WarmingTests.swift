@@ -3,7 +3,7 @@ import Support
 import Testing
 import WarmPool
 
-@Suite(.timeLimit(.minutes(2))) struct WarmingTests {
+@Suite(.timeLimit(.minutes(10))) struct WarmingTests {
   @Test(
     "warmed returns when the floor is open at the server and the probe has answered", arguments: [1, 2, 5])
   func warms(floor: Int) async throws {
