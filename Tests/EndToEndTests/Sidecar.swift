@@ -155,20 +155,22 @@ final class RunningSidecar: Sendable {
   func close() async { await process.kill() }
 }
 
-/// Runs `body` with a sidecar that listens, and ends it afterwards if it still runs.
+/// Runs `body` with a sidecar that listens, and ends it afterwards if it still runs. A few tests at a time may.
 func withSidecar<Result>(
   _ flags: [String] = [], url: String? = nil, environment: [String: String] = [:], namespace: String? = nil,
   wrapper: [String] = [], _ body: (RunningSidecar) async throws -> Result
 ) async throws -> Result {
-  let sidecar = try await RunningSidecar.started(
-    flags, url: url, environment: environment, namespace: namespace, wrapper: wrapper)
-  do {
-    let result = try await body(sidecar)
-    await sidecar.close()
-    return result
-  } catch {
-    await sidecar.close()
-    throw error
+  try await MachineShare.use {
+    let sidecar = try await RunningSidecar.started(
+      flags, url: url, environment: environment, namespace: namespace, wrapper: wrapper)
+    do {
+      let result = try await body(sidecar)
+      await sidecar.close()
+      return result
+    } catch {
+      await sidecar.close()
+      throw error
+    }
   }
 }
 

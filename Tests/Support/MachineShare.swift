@@ -1,9 +1,9 @@
 import Foundation
 import Synchronization
 
-/// Lets a few tests at a time keep servers busy. Swift Testing starts all tests of a process at once; a hundred of them
+/// Lets a few tests at a time keep servers and sidecars busy. Swift Testing starts all tests of a process at once; a hundred of them
 /// with a PostgreSQL each starve each other on a small machine until no bound on time means anything.
-enum MachineShare {
+public enum MachineShare {
   /// Enough to use the machine while most of them wait for something to happen.
   private static let places = max(8, 4 * ProcessInfo.processInfo.activeProcessorCount)
 
@@ -17,7 +17,8 @@ enum MachineShare {
   /// Whoever has a place already needs no second one; waiting for it could last for ever.
   @TaskLocal private static var hasPlace = false
 
-  static func use<Result>(_ body: () async throws -> Result) async rethrows -> Result {
+  /// Runs `body` when it is its turn; at once inside of another turn.
+  public static func use<Result>(_ body: () async throws -> Result) async rethrows -> Result {
     if hasPlace { return try await body() }
     await withCheckedContinuation { continuation in
       let isFree = state.withLock { state in
