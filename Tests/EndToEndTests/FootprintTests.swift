@@ -13,6 +13,7 @@ struct FootprintTests {
           sidecar.process.usage.map { $0.rss < atFirst - 4 << 20 } ?? false
         })
       try await pg.restart()
+      #expect(await eventually { try await pg.sessions() == 2 })
       try await sidecar.waitUntilReady()
       #expect(await sidecar.terminate() == .exited(0))
     }

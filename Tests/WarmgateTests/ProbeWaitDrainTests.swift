@@ -152,9 +152,9 @@ import Testing
     let instance = try RunningInstance()
     // script(1) gives its command a terminal, and writes to its own output what appears there.
     async let result = run([
-      "script", "-qec", "\(ServedProcess.executable) wait --timeout 30s --url \(instance.url)", "/dev/null",
+      "script", "-qec", "\(ServedProcess.executable) wait --timeout 5m --url \(instance.url)", "/dev/null",
     ])
-    #expect(await eventually { instance.questions > 1 })
+    #expect(await eventually(within: .seconds(120)) { instance.questions > 1 })
     instance.become(.ready)
     let finished = try await result
     #expect(finished.status == .exited(0))

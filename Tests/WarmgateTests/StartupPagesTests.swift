@@ -7,7 +7,9 @@ import Testing
   @Test("go back to the system, but for a private copy such as a debugger's breakpoint makes")
   func privateCopy() throws {
     // Nobody reads the unused bytes of a library's ELF header.
-    let maps = try String(contentsOfFile: "/proc/self/maps", encoding: .utf8)
+    // (String(contentsOfFile:) reads no more than the first page of a file in /proc.)
+    let file = try #require(FileHandle(forReadingAtPath: "/proc/self/maps"))
+    let maps = String(decoding: file.readDataToEndOfFile(), as: UTF8.self)
     let header = try #require(
       maps.split(separator: "\n").first { $0.contains("libpq") && $0.contains(" r--p 00000000 ") })
     let address = try #require(header.split(separator: "-").first.flatMap { UInt($0, radix: 16) })
