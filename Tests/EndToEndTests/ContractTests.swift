@@ -81,7 +81,7 @@ struct ContractTests {
       // Sessions that work outrank logins that fail.
       try await pg.sql("alter role postgres password 'changed'")
       try await pg.terminateBackends(applicationNameLike: "warmgate%", limit: 1)
-      try await sidecar.waitUntil(200) { $0["x-envoy-degraded"] == "true" }
+      try await sidecar.waitUntil(200) { $0["x-envoy-degraded"] == "true" && $0.body.contains("28P01") }
     case "unready":
       await pg.kill()
       try await sidecar.waitUntil(503)

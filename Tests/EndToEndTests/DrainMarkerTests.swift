@@ -100,6 +100,7 @@ struct DrainMarkerTests {
         #expect(answer.status == 200)
         #expect(answer.firstLine.hasPrefix("drained: "))
         #expect(try await sidecar.ready().firstLine == "not ready: drained")
+        try await sidecar.waitForState("drained")
         let errors = sidecar.log.filter { $0.level == "error" }
         #expect(errors.map(\.message) == ["cannot write the drain marker: No such file or directory"])
         #expect(errors.first?["marker"].string == marker)

@@ -183,7 +183,7 @@ struct DrainPhaseTests {
       try await sidecar.waitUntilReady()
       #expect(try await sidecar.post("/drain?\(query)").status == 400)
       #expect(try await sidecar.ready().status == 200)
-      #expect(sidecar.log("POST /drain refused").count == 1)
+      #expect(await eventually { sidecar.log("POST /drain refused").count == 1 })
       #expect(try await sidecar.status()["counters"]["drains_refused"].int == 1)
     }
   }

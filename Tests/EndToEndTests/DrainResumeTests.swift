@@ -51,7 +51,7 @@ struct DrainResumeTests {
       try await sidecar.waitUntilReady()
       #expect(try await sidecar.post("/resume").status == 200)
       #expect(try await sidecar.ready().status == 200)
-      #expect(sidecar.states.map(\.state) == ["warming", "ready"])
+      #expect(await eventually { sidecar.states.map(\.state) == ["warming", "ready"] })
     }
   }
 
