@@ -132,7 +132,8 @@ struct Connections {
     nextSweep = min(nextSweep ?? time, time)
   }
 
-  /// Cuts whoever has passed a limit, and finds the next moment to look.
+  /// Cuts whoever has passed a limit at `now`, a moment since which the library has read everything, and finds the
+  /// next moment to look.
   mutating func sweep(at now: Instant) {
     guard let due = nextSweep, due <= now else { return }
     nextSweep = nil
@@ -165,7 +166,7 @@ struct Connections {
     guard let connection = self[slot] else { return }
     if isAtEnd(connection.descriptor) {
       cut(slot)
-    } else if let received = lastReceived(connection.descriptor, now: now),
+    } else if let received = lastReceived(connection.descriptor),
       received > since + .milliseconds(50)
     {
       setPhase(.arriving(since: received), of: slot)
@@ -232,9 +233,9 @@ private func isAtEnd(_ descriptor: Int32) -> Bool {
 }
 
 /// When the last byte came in on a TCP connection, nil for a Unix socket (tcp(7), `TCP_INFO`).
-private func lastReceived(_ descriptor: Int32, now: Instant) -> Instant? {
+private func lastReceived(_ descriptor: Int32) -> Instant? {
   var info = tcp_info()
   var length = socklen_t(MemoryLayout<tcp_info>.size)
   guard getsockopt(descriptor, Int32(IPPROTO_TCP), TCP_INFO, &info, &length) == 0 else { return nil }
-  return now - .milliseconds(Int64(info.tcpi_last_data_recv))
+  return monotonicNow() - .milliseconds(Int64(info.tcpi_last_data_recv))
 }

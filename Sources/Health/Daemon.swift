@@ -108,9 +108,12 @@ final class Daemon: @unchecked Sendable {
     while !isStopping {
       let (hasMail, hasClients) = wait(library)
       if hasMail { takeMail(library) }
-      if hasClients { accept(library, at: monotonicNow()) }
+      // Limits are judged by the clock from before the library reads. If the process is frozen in between, nobody is
+      // late whose request lies there unread.
+      let now = monotonicNow()
+      if hasClients { accept(library, at: now) }
       MHD_run(library)
-      if connections.nextSweep != nil { connections.sweep(at: monotonicNow()) }
+      connections.sweep(at: now)
       giveMemoryBack()
     }
     finish(library)

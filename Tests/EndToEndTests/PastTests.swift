@@ -71,6 +71,43 @@ struct PastTests {
     }
   }
 
+  @Test("frozen the moment it has answered: requests that waited past a client's time limit are answered")
+  func frozenAtTheAnswer() async throws {
+    // Where in its turn the listener is frozen is chance: about every second run meets the middle of one.
+    try await withThrowingTaskGroup { group in
+      for _ in 0..<4 {
+        group.addTask {
+          // On one processor: if it is the client's, the answer wakes it before the listener has ended its turn.
+          try await withSidecar(wrapper: ["taskset", "1"]) { sidecar in
+            let request = Array("GET /ready HTTP/1.1\r\nHost: x\r\n\r\n".utf8)
+            var kept: [HTTPConnection] = []
+            for _ in 0..<8 {
+              let connection = try await sidecar.health.connect()
+              #expect(try await connection.request("GET", "/ready").status == 503)
+              kept.append(connection)
+            }
+            // One more, and not a moment in between.
+            try await blocking { [kept] in
+              try kept[0].socket.send(request, deadline: .now + .seconds(5))
+              #expect(kept[0].socket.receive(deadline: .now + .seconds(5)) != nil)
+              sidecar.process.suspend()
+            }
+            // Told from the requests before by when they come, to a twentieth of a second.
+            try await Task.sleep(for: .milliseconds(200))
+            for connection in kept { try await connection.send(request) }
+            // Longer than a request may take to come in: 5 s.
+            try await Task.sleep(for: .seconds(6))
+            sidecar.process.resume()
+            for connection in kept {
+              #expect(try await connection.answer(within: .seconds(10)).status == 503)
+            }
+          }
+        }
+      }
+      try await group.waitForAll()
+    }
+  }
+
   #if DEBUG
     /// Only debug builds listen to SIGUSR2; it ends any other.
     static let canBlockLoop = ProcessInfo.processInfo.environment["WARMGATE_EXECUTABLE"] == nil
