@@ -35,6 +35,11 @@ let package = Package(
       name: "warmgate", dependencies: ["PoolCore", "EventLoop", "Postgres", "WarmPool", "Health", "CLinux"],
       swiftSettings: swiftSettings),
 
+    // Run by scripts/bench; not a product.
+    .executableTarget(
+      name: "PoolBenchmark", dependencies: ["WarmPool"], path: "Benchmarks/PoolBenchmark",
+      swiftSettings: swiftSettings),
+
     .target(name: "CSupport", path: "Tests/CSupport"),
     .target(name: "Support", dependencies: ["CSupport"], path: "Tests/Support", swiftSettings: swiftSettings),
     tests("SupportTests", ["Support"]),

@@ -25,6 +25,11 @@ declare -A reasons=(
   [gcc]="compiles the C program that is compared with"
   [libc6-dev]="compiles the C program that is compared with"
   [binutils]="strips the executable to measure its size"
+  [python3-venv]="keeps the Python pools that are compared with in a folder of their own"
+  [default-jdk-headless]="runs the Java pool that is compared with"
+  [libhikaricp-java]="the Java pool that is compared with"
+  [libpostgresql-jdbc-java]="what the Java pool connects with"
+  [libslf4j-java]="what the Java pool logs with"
   [python3]="runs the benchmarks and prints their tables"
 )
 
