@@ -46,7 +46,9 @@ let package = Package(
     tests("PoolCoreTests", ["PoolCore"]),
     tests("EventLoopTests", ["EventLoop", "Support"]),
     tests("PostgresTests", ["Postgres", "Support"]),
-    tests("WarmPoolTests", ["WarmPool", "Support"]),
+    .testTarget(
+      name: "WarmPoolTests", dependencies: ["WarmPool", "Support"], exclude: ["Escaping"],
+      swiftSettings: swiftSettings),
     tests("HealthTests", ["Health", "Support"]),
     tests("WarmgateTests", ["warmgate", "Health", "PoolCore", "Support"]),
     tests("EndToEndTests", ["warmgate", "Support"]),

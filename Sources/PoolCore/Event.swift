@@ -19,6 +19,9 @@ public enum Event: Sendable {
   case abandon(LeaseID)
   /// `reusable` is false if the session cannot be used again; the fault says why if one did it.
   case release(LeaseID, reusable: Bool, Fault?)
+  /// The lease's connection was dead before anything was sent on it: it is given up for a fresh one, ahead of
+  /// whoever waits, because its turn has come already. Ends in `grant` or `refuse`.
+  case exchange(LeaseID, Fault, deadline: Instant)
   /// The password may be another one now.
   case credentialsChanged
   /// Starts a drain, or joins the one under way; joining can bring its deadline forward, never back.

@@ -31,6 +31,27 @@ extension PoolCore {
     if !handProbeOn(to: id, at: now) { makeIdle(id, at: now) }
   }
 
+  mutating func exchange(_ lease: LeaseID, _ fault: Fault, deadline: Instant, at now: Instant) {
+    guard let id = leases[lease], let member = members[id] else {
+      // Cut off by the deadline of a drain.
+      return refuse(lease, .draining)
+    }
+    if !member.isBroken {
+      members.breaks(id)
+      record(fault, during: .connection, at: now)
+      lost(id, fault, at: now)
+    }
+    if drain?.stage == .closing { drain?.finished += 1 }
+    close(id, .ended)
+    guard isServing else { return refuse(lease, .draining) }
+    guard deadline > now else { return refuse(lease, .timedOut(waited: .zero)) }
+    counters.exchanges += 1
+    queue.addFirst(lease, deadline: deadline, at: now)
+    // What has just been idle beside a dead one is asked first. Whatever is verified, released or opened first, it is
+    // the caller's.
+    for sibling in members.idle.reversed() { verify(sibling, isSuspect: false, at: now) }
+  }
+
   /// A connection has come free: for the probe if it has none, for the caller that has waited longest, or for later.
   mutating func makeIdle(_ id: ConnectionID, at now: Instant) {
     let spread = 0.8 + 0.4 * random.fraction()

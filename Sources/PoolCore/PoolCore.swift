@@ -119,6 +119,7 @@ public struct PoolCore: Sendable {
     case .acquire(let lease, let deadline): acquire(lease, deadline: deadline, at: now)
     case .abandon: break
     case .release(let lease, let reusable, let fault): release(lease, reusable: reusable, fault, at: now)
+    case .exchange(let lease, let fault, let deadline): exchange(lease, fault, deadline: deadline, at: now)
     case .credentialsChanged: credentialsChanged(at: now)
     case .drain(let deadline): beginDrain(deadline: deadline, delay: settings.drainDelay, at: now)
     case .terminate(let deadline): terminate(deadline: deadline, at: now)

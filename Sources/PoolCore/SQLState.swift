@@ -23,6 +23,8 @@ public struct SQLState: Hashable, Sendable, CustomStringConvertible {
   public static let invalidAuthorization = SQLState(known: "28000")
   public static let invalidPassword = SQLState(known: "28P01")
   public static let unknownDatabase = SQLState(known: "3D000")
+  public static let serializationFailure = SQLState(known: "40001")
+  public static let deadlockDetected = SQLState(known: "40P01")
   public static let tooManyConnections = SQLState(known: "53300")
   public static let queryCanceled = SQLState(known: "57014")
   public static let adminShutdown = SQLState(known: "57P01")

@@ -201,6 +201,8 @@ public struct Counters: Hashable, Sendable {
   public var probesSucceeded = 0
   public var probesFailed = 0
   public var leases = 0
+  /// Leases whose connection was dead at their first statement, and that got another one.
+  public var exchanges = 0
   /// By `AcquireError.name`.
   public var acquireFailures: [String: Int] = [:]
   /// By `CloseReason.rawValue`.

@@ -27,6 +27,18 @@ struct WaitQueue: Sendable {
     push((deadline, id))
   }
 
+  /// Ahead of all others.
+  mutating func addFirst(_ id: LeaseID, deadline: Instant, at now: Instant) {
+    waiting[id] = Waiter(since: now, deadline: deadline)
+    if head > 0 {
+      head -= 1
+      order[head] = id
+    } else {
+      order.insert(id, at: 0)
+    }
+    push((deadline, id))
+  }
+
   /// True if it waited.
   mutating func cancel(_ id: LeaseID) -> Bool {
     guard waiting.removeValue(forKey: id) != nil else { return false }

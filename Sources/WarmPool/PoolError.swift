@@ -2,14 +2,25 @@ public import PoolCore
 
 /// Why the pool did not do what was asked, with the state of the pool at that moment.
 ///
-/// A caller that can do without the database (a cache, a degraded answer, a rejection) decides by `kind`: everything
-/// but `.query` means that nothing was sent to the database.
+/// A caller that can do without the database (a cache, a degraded answer, a rejection) looks at `refusal`: not nil
+/// means that no connection could be had, at once or in time, and that nothing was sent to the database.
+///
+///     do {
+///       return try await pool.withConnection(timeout: .milliseconds(200)) { db in try await price(of: item, db) }
+///     } catch let error as PoolError where error.refusal != nil {
+///       return lastKnownPrice(of: item)
+///     }
 public struct PoolError: Error, Sendable, CustomStringConvertible {
   public enum Kind: Hashable, Sendable {
     /// No connection could be had.
     case acquire(AcquireRefusal)
     /// A statement failed. `maybeExecuted` says whether the server may have run it all the same.
     case query
+    /// COMMIT was answered with ROLLBACK, because a statement of the transaction had failed and its error was caught:
+    /// nothing of it was executed.
+    case rolledBack
+    /// COMMIT was sent and its answer was lost: whether the transaction was executed only the database knows.
+    case commitUnknown
     /// The drain was taken back by a resume.
     case drainTakenBack
     /// A resume was refused, for this reason.
@@ -27,6 +38,9 @@ public struct PoolError: Error, Sendable, CustomStringConvertible {
   public var maybeExecuted: Bool
   public var pool: PoolCounts
 
+  /// Why no connection could be had; nil for every other kind of error.
+  public var refusal: AcquireRefusal? { if case .acquire(let refusal) = kind { refusal } else { nil } }
+
   init(_ kind: Kind, fault: Fault? = nil, maybeExecuted: Bool = false, pool: PoolCounts) {
     self.kind = kind
     self.fault = fault
@@ -42,6 +56,8 @@ public struct PoolError: Error, Sendable, CustomStringConvertible {
       case .acquire(.draining): "draining: no new work is taken"
       case .acquire(.noCapacity): "the pool's only connection is the probe's: raise max-connections above 1"
       case .query: maybeExecuted ? "statement failed and may have been executed" : "statement failed"
+      case .rolledBack: "a statement of the transaction had failed, so COMMIT rolled it back"
+      case .commitUnknown: "the answer to COMMIT was lost: the transaction may have been executed"
       case .drainTakenBack: "the drain was taken back by a resume"
       case .resumeRefused(let why): "resume refused: \(why)"
       case .ended: "the pool has ended"

@@ -4,24 +4,35 @@ import Postgres
 
 /// Lending connections out, and taking them back.
 extension WarmPool {
-  func acquire(_ timeout: Duration) async throws -> (LeaseID, Connection) {
+  /// What may be left to do on a connection that comes back; then it is closed instead.
+  static let resetTimeout: Duration = .seconds(5)
+
+  func acquire(
+    _ patience: Duration, resetting: SessionReset, by site: AcquisitionSite
+  ) async throws -> Loan {
     try Task.checkCancellation()
     lastLease += 1
     let id = LeaseID(lastLease)
-    let connection = try await withTaskCancellationHandler {
+    let connection = try await granted(id, .acquire(id, deadline: EventLoop.now() + patience))
+    let loan = Loan(id, connection, patience: patience, resetting: resetting, site: site)
+    if Task.isCancelled {
+      release(loan)
+      throw CancellationError()
+    }
+    return loan
+  }
+
+  /// Waits until the core has answered `event` with a connection for the lease.
+  private func granted(_ id: LeaseID, _ event: Event) async throws -> Connection {
+    try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
         acquiring[id] = continuation
-        handle(.acquire(id, deadline: EventLoop.now() + timeout))
+        handle(event)
       }
     } onCancel: {
       // Runs on the loop after this turn, so the continuation above is in its place by then.
       loop.post { self.assumeIsolated { $0.abandon(id) } }
     }
-    if Task.isCancelled {
-      release(id, connection)
-      throw CancellationError()
-    }
-    return (id, connection)
   }
 
   private func abandon(_ id: LeaseID) {
@@ -30,16 +41,74 @@ extension WarmPool {
     continuation.resume(throwing: CancellationError())
   }
 
-  /// Takes a connection back as it was lent: an open transaction is rolled back first, without the caller.
-  func release(_ id: LeaseID, _ connection: Connection) {
-    switch connection.assumeIsolated({ $0.transactionStatus }) {
-    case .idle: handle(.release(id, reusable: true, nil))
-    case .inTransaction, .inFailedTransaction:
-      onLoop { pool in
-        let isWhole = (try? await connection.query("ROLLBACK")) != nil
-        pool.handle(.release(id, reusable: isWhole, nil))
+  // MARK: - Statements
+
+  /// Runs a statement on the lease's connection. If it is the first one and the connection turns out to be dead
+  /// before a byte of the statement has left, it runs once more, on another connection.
+  func run<Result: Sendable>(
+    on loan: Loan, _ statement: (Connection) async throws(QueryError) -> Result
+  ) async throws(PoolError) -> Result {
+    let isFirst = loan.isUntouched
+    loan.isUntouched = false
+    do {
+      return try await statement(loan.connection)
+    } catch {
+      guard isFirst, !error.connectionUsable, !error.maybeExecuted, await exchange(loan, error.fault) else {
+        throw failure(error, of: loan)
       }
-    default: handle(.release(id, reusable: false, nil))
     }
+    do {
+      return try await statement(loan.connection)
+    } catch {
+      throw failure(error, of: loan)
+    }
+  }
+
+  /// Gets another connection for a lease whose own is dead; false if none could be had.
+  private func exchange(_ loan: Loan, _ fault: Fault) async -> Bool {
+    let event = Event.exchange(loan.id, fault, deadline: EventLoop.now() + loan.patience)
+    guard let connection = try? await granted(loan.id, event) else { return false }
+    loan.connection = connection
+    return true
+  }
+
+  /// Nothing that fails within a transaction of ours has been executed: it is not committed.
+  private func failure(_ error: QueryError, of loan: Loan) -> PoolError {
+    PoolError(
+      .query, fault: error.fault, maybeExecuted: error.maybeExecuted && loan.depth == 0,
+      pool: core.snapshot(at: EventLoop.now()).pool)
+  }
+
+  // MARK: - The end of a lease
+
+  /// Takes a connection back as it was lent: what is to be undone is undone first, without the caller.
+  func release(_ loan: Loan) {
+    switch loan.connection.assumeIsolated({ $0.transactionStatus }) {
+    case .idle where !loan.isTagged && loan.resetting == .transaction:
+      handle(.release(loan.id, reusable: true, nil))
+    case .idle, .inTransaction, .inFailedTransaction:
+      onLoop { pool in
+        let isWhole = await pool.reset(loan)
+        pool.handle(.release(loan.id, reusable: isWhole, nil))
+      }
+    default: handle(.release(loan.id, reusable: false, nil))
+    }
+  }
+
+  /// True if the connection is as good as new, in time.
+  private func reset(_ loan: Loan) async -> Bool {
+    let connection = loan.connection
+    let timer = loop.schedule(at: EventLoop.now() + Self.resetTimeout) {
+      connection.assumeIsolated { $0.close() }
+    }
+    defer { loop.cancel(timer) }
+    do {
+      if await connection.transactionStatus != .idle { _ = try await connection.query("ROLLBACK") }
+      switch loan.resetting {
+      case .discardAll: _ = try await connection.query("DISCARD ALL")
+      case .transaction: if loan.isTagged { _ = try await connection.query("RESET application_name") }
+      }
+      return await connection.transactionStatus == .idle
+    } catch { return false }
   }
 }

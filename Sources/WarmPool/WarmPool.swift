@@ -113,17 +113,26 @@ public actor WarmPool {
   ///
   /// Waits at most `timeout` (`acquireTimeout` if nil). Throws a `PoolError` of kind `.acquire` if none can be had,
   /// `CancellationError` if the task was cancelled while waiting, and whatever `body` throws.
+  ///
+  /// - Parameters:
+  ///   - tag: the session's `application_name` for the time of the lease (PostgreSQL keeps 63 bytes), to find a
+  ///     request in `pg_stat_activity` and the server's log. One more round trip.
+  ///   - resetting: what is undone before somebody else gets the connection.
   public nonisolated func withConnection<Result>(
-    timeout: Duration? = nil, _ body: (borrowing Lease) async throws -> Result
+    timeout: Duration? = nil, tag: String? = nil, resetting: SessionReset = .transaction,
+    file: StaticString = #fileID, line: UInt = #line, _ body: (borrowing Lease) async throws -> Result
   ) async throws -> Result {
-    let (id, connection) = try await acquire(timeout ?? configuration.pool.acquireTimeout)
-    let lease = Lease(connection: connection, counts: { self.snapshot.pool })
+    let loan = try await acquire(
+      timeout ?? configuration.pool.acquireTimeout, resetting: resetting,
+      by: AcquisitionSite(file: file, line: line, task: Task.name))
+    let lease = Lease(loan: loan, pool: self)
     do {
+      if let tag { try await lease.tag(tag) }
       let result = try await body(lease)
-      await release(id, connection)
+      await release(loan)
       return result
     } catch {
-      await release(id, connection)
+      await release(loan)
       throw error
     }
   }

@@ -115,7 +115,8 @@ private final class Life {
       guard !open.isEmpty else { return }
       let fault = chance(15) ? pick(Self.ends + Self.probeFaults) : nil
       pool.release(pick(open), reusable: fault == nil && chance(95), fault)
-    case 66..<69: if !open.isEmpty { pool.abandon(pick(open)) }
+    case 66..<68: if !open.isEmpty { pool.abandon(pick(open)) }
+    case 68: if !open.isEmpty { pool.exchange(pick(open)) }
     case 69..<75:
       if let id = pool.sessions.keys.sorted().randomElement(using: &random) { pool.end(id, pick(Self.ends)) }
     case 75..<76: pool.endAll(pick(Self.ends))

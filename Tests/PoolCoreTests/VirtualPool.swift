@@ -176,6 +176,17 @@ final class VirtualPool {
     send(.release(lease, reusable: reusable, fault))
   }
 
+  /// The lease's connection turns out to be dead at its first statement.
+  func exchange(_ lease: LeaseID, _ fault: Fault = .closed, for patience: Duration? = nil) {
+    guard let id = connection(of: lease) else { return }
+    let deadline = now + (patience ?? core.settings.acquireTimeout)
+    leases[lease] = Lease(since: now, deadline: deadline)
+    line.insert(lease, at: 0)
+    holders[id] = nil
+    dead.insert(id)
+    send(.exchange(lease, fault, deadline: deadline))
+  }
+
   func abandon(_ lease: LeaseID) {
     if leases[lease]?.state == .waiting {
       leases[lease]?.state = .abandoned

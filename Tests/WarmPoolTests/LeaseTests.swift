@@ -115,6 +115,7 @@ import WarmPool
       try await running.pool.warmed(within: .seconds(20))
       let error = await #expect(throws: PoolError.self) {
         try await running.pool.withConnection { db in
+          _ = try await db.query("SELECT 1")
           _ = try await postgres.sql("SELECT pg_terminate_backend(\(db.backendPID))")
           _ = try await db.query("SELECT pg_sleep(5)")
         }

@@ -53,3 +53,8 @@ func withPool<Result>(
     }
   }
 }
+
+/// The first value of a statement on a connection of the pool.
+func ask(_ pool: WarmPool, _ sql: String) async throws -> String? {
+  try await pool.withConnection { db in try await db.query(sql)[0, 0] }
+}

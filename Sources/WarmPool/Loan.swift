@@ -1,0 +1,52 @@
+import PoolCore
+import Postgres
+
+/// Where in the program a connection was acquired: said of a lease that is held too long.
+public struct AcquisitionSite: Sendable, CustomStringConvertible {
+  private let file: StaticString
+  public let line: UInt
+  /// The name of the task, if it was given one.
+  public let task: String?
+
+  init(file: StaticString, line: UInt, task: String?) {
+    self.file = file
+    self.line = line
+    self.task = task
+  }
+
+  /// As `Module/File.swift`.
+  public var fileID: String { "\(file)" }
+
+  public var description: String { task.map { "\(fileID):\(line) (task \($0))" } ?? "\(fileID):\(line)" }
+}
+
+/// What the pool knows of a lease in use.
+///
+/// `@unchecked Sendable`: changed on the loop alone, and only while the task that holds the lease waits for the loop.
+/// A lease cannot be used by two tasks at once, so that task may read it between its own calls.
+final class Loan: @unchecked Sendable {
+  let id: LeaseID
+  /// Another one after a first statement that moved.
+  var connection: Connection
+  /// How long its caller was ready to wait for a connection.
+  let patience: Duration
+  let resetting: SessionReset
+  let site: AcquisitionSite
+  /// No statement has been tried yet.
+  var isUntouched = true
+  /// Its session carries the lease's `application_name`.
+  var isTagged = false
+  /// Transactions of ours that are open: the outermost one, and savepoints within it.
+  var depth = 0
+
+  init(
+    _ id: LeaseID, _ connection: Connection, patience: Duration, resetting: SessionReset,
+    site: AcquisitionSite
+  ) {
+    self.id = id
+    self.connection = connection
+    self.patience = patience
+    self.resetting = resetting
+    self.site = site
+  }
+}
