@@ -20,6 +20,7 @@ public struct SQLState: Hashable, Sendable, CustomStringConvertible {
 
   public static let protocolViolation = SQLState(known: "08P01")
   public static let readOnlyTransaction = SQLState(known: "25006")
+  public static let unknownStatementName = SQLState(known: "26000")
   public static let invalidAuthorization = SQLState(known: "28000")
   public static let invalidPassword = SQLState(known: "28P01")
   public static let unknownDatabase = SQLState(known: "3D000")

@@ -26,6 +26,9 @@ public actor Connection {
   private var watch: Watch?
   private var endHandler: (@Sendable (Fault) -> Void)?
   private var statements: UInt64 = 0
+  private var cache = StatementCache()
+  /// The last error was that a prepared statement returns something else now.
+  private var planIsOutdated = false
 
   private enum State {
     /// → running, over, closed
@@ -190,19 +193,95 @@ public actor Connection {
   /// One at a time: a second call while one runs throws without touching it. Cancelling the task makes it throw at
   /// once; the server is asked to stop, and the connection is not usable any more. Throws also for a statement or
   /// parameter with a zero byte, and for COPY, which needs another call.
+  ///
+  /// A statement that is asked again on the same connection is prepared at the server, and prepared anew when the
+  /// server has lost it or what it returns has changed; within a transaction that error is thrown, because the
+  /// transaction has failed with it.
   public func query(
     _ sql: String, _ parameters: [Parameter] = []
   ) async throws(QueryError) -> QueryResult {
+    switch cache.plan(for: sql) {
+    case .prepared(let name):
+      return try await askPrepared(sql, name, parameters)
+    case .prepare(let name, let dropped):
+      try await prepare(sql, name, dropping: dropped)
+      return try await askPrepared(sql, name, parameters)
+    case .unnamed:
+      return try await askUnnamed(sql, parameters)
+    }
+  }
+
+  private func askUnnamed(_ sql: String, _ parameters: [Parameter]) async throws(QueryError) -> QueryResult {
     try await run { session throws(QueryError) in
-      let texts = parameters.map(\.text)
-      if sql.utf8.contains(0) || texts.contains(where: { $0?.utf8.contains(0) == true }) {
-        throw self.notSent("a statement or parameter of PostgreSQL cannot hold a zero byte")
-      }
-      return withCStrings(texts) { values in
-        PQsendQueryParams(session.connection, sql, Int32(clamping: texts.count), nil, values, nil, nil, 0)
-          == 1
+      guard !sql.utf8.contains(0) else { throw self.zeroByte }
+      return try self.send(parameters) { count, values in
+        PQsendQueryParams(session.connection, sql, count, nil, values, nil, nil, 0)
       }
     }
+  }
+
+  /// Nothing is executed here, so a failure leaves nothing in doubt.
+  private func prepare(_ sql: String, _ name: String, dropping dropped: String?) async throws(QueryError) {
+    do throws(QueryError) {
+      if let dropped { try await deallocate(dropped) }
+      _ = try await run { session throws(QueryError) in
+        PQsendPrepare(session.connection, name, sql, 0, nil) == 1
+      }
+    } catch {
+      var error = error
+      // A refusal is the server's word on the statement itself.
+      if !error.connectionUsable { error.maybeExecuted = false }
+      throw error
+    }
+    cache.prepared(sql, as: name)
+  }
+
+  private func deallocate(_ name: String) async throws(QueryError) {
+    _ = try await run { session throws(QueryError) in
+      PQsendQuery(session.connection, "DEALLOCATE " + name) == 1
+    }
+  }
+
+  private func askPrepared(
+    _ sql: String, _ name: String, _ parameters: [Parameter]
+  ) async throws(QueryError) -> QueryResult {
+    do throws(QueryError) {
+      let result = try await run { session throws(QueryError) in
+        try self.send(parameters) { count, values in
+          PQsendQueryPrepared(session.connection, name, count, values, nil, nil, 0)
+        }
+      }
+      cache.worked()
+      return result
+    } catch {
+      // The server knows the statement no more, or its result has changed its shape since. Either is found before
+      // it is executed, so outside a transaction, which the error has ended, it may be asked again.
+      let outdated: String?
+      if planIsOutdated {
+        outdated = cache.outdated(sql)
+      } else if case .server(.unknownStatementName) = error.fault.kind, error.fault.message.contains(name) {
+        cache.lost()
+        outdated = nil
+      } else {
+        throw error
+      }
+      guard transactionStatus == .idle else { throw error }
+      if let outdated { try await deallocate(outdated) }
+      return try await askUnnamed(sql, parameters)
+    }
+  }
+
+  private func send(
+    _ parameters: [Parameter], _ body: (Int32, UnsafePointer<UnsafePointer<CChar>?>?) -> Int32
+  ) throws(QueryError) -> Bool {
+    if parameters.isEmpty { return body(0, nil) == 1 }
+    let texts = parameters.map(\.text)
+    guard !texts.contains(where: { $0?.utf8.contains(0) == true }) else { throw zeroByte }
+    return withCStrings(texts) { body(Int32(clamping: texts.count), $0) == 1 }
+  }
+
+  private var zeroByte: QueryError {
+    notSent("a statement or parameter of PostgreSQL cannot hold a zero byte")
   }
 
   /// Asks an empty query: one round trip, and nothing for the server to do.
@@ -351,6 +430,8 @@ public actor Connection {
       let message = oneLine(ErrorField.message.value(in: memory.result) ?? "")
       let fault = Fault(.server(code), at: .query, host: hostLabel, message: message)
       statement.failure = QueryError(fault, connectionUsable: true, maybeExecuted: true)
+      // 0A000 has many causes, and the message speaks the server's language: the routine tells.
+      planIsOutdated = ErrorField.routine.value(in: memory.result) == "RevalidateCachedQuery"
     }
     state = .running(session, statement)
   }

@@ -73,6 +73,8 @@ enum ErrorField: UInt8 {
   case severity = 0x56  // V
   case sqlState = 0x43  // C
   case message = 0x4D  // M
+  /// The server's function that reported it.
+  case routine = 0x52  // R
 
   func value(in result: OpaquePointer) -> String? {
     PQresultErrorField(result, Int32(rawValue)).map { String(cString: $0) }

@@ -1,0 +1,72 @@
+/// Which statements a connection has prepared at the server.
+///
+/// A statement is prepared when it is asked for the second time: what is asked once, made of values as it often is,
+/// costs nothing more than it did. The least recently used goes when there are too many.
+///
+/// Names are of this connection alone, in the whole fleet. Behind a pooler that hands the server's session from one
+/// client to another, an ordinal would name another client's statement.
+struct StatementCache {
+  enum Plan {
+    /// Ask it without preparing it.
+    case unnamed
+    /// Prepare it under this name first, and tell the cache; `dropping` is to be deallocated before.
+    case prepare(name: String, dropping: String?)
+    case prepared(name: String)
+  }
+
+  private struct Entry {
+    var name: String
+    var used: UInt64
+  }
+
+  /// A statement's plan takes some kilobytes of its backend, and an application has a few dozen statements.
+  static let capacity = 256
+
+  private let prefix: String
+  private var entries: [String: Entry] = [:]
+  private var seenOnce: Set<String> = []
+  private var uses: UInt64 = 0
+  private var isGivenUp = false
+  private var lossesInRow = 0
+
+  init() {
+    prefix = "warmgate_" + String(UInt64.random(in: .min ... .max), radix: 36) + "_"
+  }
+
+  mutating func plan(for sql: String) -> Plan {
+    if isGivenUp { return .unnamed }
+    uses += 1
+    if let index = entries.index(forKey: sql) {
+      entries.values[index].used = uses
+      return .prepared(name: entries.values[index].name)
+    }
+    guard seenOnce.remove(sql) != nil else {
+      if seenOnce.count >= 2 * Self.capacity { seenOnce.removeAll(keepingCapacity: true) }
+      seenOnce.insert(sql)
+      return .unnamed
+    }
+    var dropped: String?
+    if entries.count >= Self.capacity, let oldest = entries.min(by: { $0.value.used < $1.value.used }) {
+      entries[oldest.key] = nil
+      dropped = oldest.value.name
+    }
+    return .prepare(name: prefix + String(uses, radix: 36), dropping: dropped)
+  }
+
+  /// The server has it.
+  mutating func prepared(_ sql: String, as name: String) { entries[sql] = Entry(name: name, used: uses) }
+
+  /// The server answered a prepared statement, or refused it for reasons of its own.
+  mutating func worked() { lossesInRow = 0 }
+
+  /// Its result has another shape now (0A000 "cached plan must not change result type").
+  mutating func outdated(_ sql: String) -> String? { entries.removeValue(forKey: sql)?.name }
+
+  /// The server does not know it (26000): after `DISCARD ALL` it knows none. Twice in a row, it is a pooler that
+  /// sends each transaction to another server: then none is prepared any more.
+  mutating func lost() {
+    entries.removeAll()
+    lossesInRow += 1
+    if lossesInRow > 1 { isGivenUp = true }
+  }
+}
