@@ -200,15 +200,16 @@ public actor Connection {
   public func query(
     _ sql: String, _ parameters: [Parameter] = []
   ) async throws(QueryError) -> QueryResult {
+    let result: QueryResult
     switch cache.plan(for: sql) {
-    case .prepared(let name):
-      return try await askPrepared(sql, name, parameters)
+    case .prepared(let name): result = try await askPrepared(sql, name, parameters)
     case .prepare(let name, let dropped):
       try await prepare(sql, name, dropping: dropped)
-      return try await askPrepared(sql, name, parameters)
-    case .unnamed:
-      return try await askUnnamed(sql, parameters)
+      result = try await askPrepared(sql, name, parameters)
+    case .unnamed: result = try await askUnnamed(sql, parameters)
     }
+    if result.forgetsStatements { cache.forget() }
+    return result
   }
 
   private func askUnnamed(_ sql: String, _ parameters: [Parameter]) async throws(QueryError) -> QueryResult {

@@ -44,6 +44,13 @@ public struct QueryResult: Sendable {
   /// The server's name for what it did, such as `INSERT 0 1`. Empty for an empty statement.
   public var command: String { PQcmdStatus(memory.result).map { String(cString: $0) } ?? "" }
 
+  /// Whether it was `DISCARD ALL` or a `DEALLOCATE`.
+  var forgetsStatements: Bool {
+    guard let tag = PQcmdStatus(memory.result) else { return false }
+    // Nearly everything is decided by its first letter.
+    return tag[0] == CChar(bitPattern: 0x44) && (command == "DISCARD ALL" || command.hasPrefix("DEALLOCATE"))
+  }
+
   /// The rows of a result.
   public struct Rows: RandomAccessCollection, Sendable {
     let result: QueryResult

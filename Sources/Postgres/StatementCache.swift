@@ -62,8 +62,15 @@ struct StatementCache {
   /// Its result has another shape now (0A000 "cached plan must not change result type").
   mutating func outdated(_ sql: String) -> String? { entries.removeValue(forKey: sql)?.name }
 
-  /// The server does not know it (26000): after `DISCARD ALL` it knows none. Twice in a row, it is a pooler that
-  /// sends each transaction to another server: then none is prepared any more.
+  /// The session was told to forget its statements. Each has to be asked twice again: whoever discards after every
+  /// use gains nothing from preparing.
+  mutating func forget() {
+    entries.removeAll()
+    seenOnce.removeAll()
+  }
+
+  /// The server does not know it (26000), and so perhaps none of them. Twice in a row, it is a pooler that sends each
+  /// transaction to another server: then none is prepared any more.
   mutating func lost() {
     entries.removeAll()
     lossesInRow += 1

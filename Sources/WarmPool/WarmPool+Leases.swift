@@ -25,7 +25,7 @@ extension WarmPool {
   /// Waits until the core has answered `event` with a connection for the lease.
   private func granted(_ id: LeaseID, _ event: Event) async throws -> Connection {
     try await withTaskCancellationHandler {
-      try await withCheckedThrowingContinuation { continuation in
+      try await withUnsafeThrowingContinuation { continuation in
         acquiring[id] = continuation
         handle(event)
       }
@@ -80,6 +80,13 @@ extension WarmPool {
   }
 
   // MARK: - The end of a lease
+
+  /// The caller goes on at once: a task on another thread does not wait for the loop. Whatever that task asks of the
+  /// pool next comes after it.
+  nonisolated func giveBack(_ loan: Loan) {
+    if loop.isCurrent { return assumeIsolated { $0.release(loan) } }
+    loop.post { self.assumeIsolated { $0.release(loan) } }
+  }
 
   /// Takes a connection back as it was lent: what is to be undone is undone first, without the caller.
   func release(_ loan: Loan) {

@@ -53,7 +53,8 @@ extension WarmPool {
 
   /// After every event.
   func wakePhaseWaiters() {
-    guard !phaseWaiters.isEmpty else { return }
+    guard core.phase != toldPhase || isTerminating != toldTerminating else { return }
+    (toldPhase, toldTerminating) = (core.phase, isTerminating)
     let done = phaseWaiters.filter { $0.isDone(core.phase, isTerminating) }
     phaseWaiters.removeAll { waiter in done.contains { $0.id == waiter.id } }
     for waiter in done { waiter.continuation.resume() }

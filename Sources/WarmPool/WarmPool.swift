@@ -46,10 +46,14 @@ public actor WarmPool {
   var questions: [ConnectionID: Task<Void, Never>] = [:]
 
   var lastLease: UInt64 = 0
-  var acquiring: [LeaseID: CheckedContinuation<Connection, any Error>] = [:]
+  /// Each is taken out to be resumed, so it is resumed once.
+  var acquiring: [LeaseID: UnsafeContinuation<Connection, any Error>] = [:]
   var drainWaiters: [CheckedContinuation<DrainProgress, any Error>] = []
   var resumeRefusal: String?
   var phaseWaiters: [PhaseWaiter] = []
+  /// What the phase waiters know already.
+  var toldPhase = Snapshot.Phase.starting
+  var toldTerminating = false
   var isTerminating = false
 
   /// Checks the settings and starts the loop; connects to nothing before `run()`. Throws on bad settings only.
@@ -129,10 +133,10 @@ public actor WarmPool {
     do {
       if let tag { try await lease.tag(tag) }
       let result = try await body(lease)
-      await release(loan)
+      giveBack(loan)
       return result
     } catch {
-      await release(loan)
+      giveBack(loan)
       throw error
     }
   }

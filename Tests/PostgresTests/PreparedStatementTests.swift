@@ -65,7 +65,7 @@ import Testing
       #expect(count == 1)
 
       for _ in 0..<3 { try await expect(connection, "select 7", is: "7") }
-      _ = try await connection.query("deallocate all")
+      _ = try await connection.query("do $$begin execute 'deallocate all'; end$$")
       for _ in 0..<3 { try await expect(connection, "select 7", is: "7") }
       let status = await connection.transactionStatus
       #expect(status == .idle)
@@ -76,7 +76,7 @@ import Testing
   func inTransaction() async throws {
     try await withConnection { connection in
       for _ in 0..<2 { _ = try await connection.query("select 7") }
-      _ = try await connection.query("deallocate all")
+      _ = try await connection.query("do $$begin execute 'deallocate all'; end$$")
       _ = try await connection.query("begin")
       await expectFailure(connection, "select 7")
       let status = await connection.transactionStatus
@@ -93,6 +93,18 @@ import Testing
       let sql = "select 1 / (nextval('s') - currval('s'))"
       for _ in 0..<4 { await expectFailure(connection, sql) }
       try await expect(connection, "select last_value from s", is: "4")
+    }
+  }
+
+  @Test("whoever discards everything after each use is not slowed by preparing")
+  func discarded() async throws {
+    try await withConnection { connection in
+      for _ in 0..<5 {
+        try await expect(connection, "select 7", is: "7")
+        let count = try await preparedCount(connection)
+        #expect(count == 0)
+        _ = try await connection.query("DISCARD ALL")
+      }
     }
   }
 
