@@ -6,8 +6,30 @@ public struct Parameter: Hashable, Sendable {
 
   public init(_ value: String?) { text = value }
   public init(_ value: Int?) { text = value.map(String.init) }
+  public init(_ value: Int16?) { text = value.map { String($0) } }
+  public init(_ value: Int32?) { text = value.map { String($0) } }
+  public init(_ value: Int64?) { text = value.map { String($0) } }
   public init(_ value: Double?) { text = value.map(Self.float) }
   public init(_ value: Bool?) { text = value.map { $0 ? "t" : "f" } }
+
+  public init(_ value: Float?) { text = value.map { $0.isFinite ? String($0) : Self.float(Double($0)) } }
+  public init(_ value: PostgresUUID?) { text = value?.uuidString }
+  public init(_ value: Timestamp?) { text = value?.description }
+  /// bytea, in its `hex` form: two characters a byte.
+  public init(_ value: [UInt8]?) { text = value.map(Self.hex) }
+
+  /// An array of one dimension, as for `= ANY($1)`.
+  public init(array: [Parameter]) {
+    let elements = array.map { element in
+      guard let text = element.text else { return "NULL" }
+      return "\""
+        + text.reduce(into: "") { quoted, character in
+          if character == "\"" || character == "\\" { quoted.append("\\") }
+          quoted.append(character)
+        } + "\""
+    }
+    text = "{" + elements.joined(separator: ",") + "}"
+  }
 
   public static let null = Parameter(String?.none)
 
@@ -16,6 +38,19 @@ public struct Parameter: Hashable, Sendable {
     if value.isNaN { return "NaN" }
     if value.isInfinite { return value < 0 ? "-Infinity" : "Infinity" }
     return String(value)
+  }
+
+  private static func hex(_ bytes: [UInt8]) -> String {
+    let digits = Array("0123456789abcdef".utf8)
+    return String(unsafeUninitializedCapacity: 2 + 2 * bytes.count) { text in
+      text[0] = UInt8(ascii: "\\")
+      text[1] = UInt8(ascii: "x")
+      for (index, byte) in bytes.enumerated() {
+        text[2 + 2 * index] = digits[Int(byte >> 4)]
+        text[3 + 2 * index] = digits[Int(byte & 15)]
+      }
+      return 2 + 2 * bytes.count
+    }
   }
 }
 

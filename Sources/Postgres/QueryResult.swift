@@ -2,7 +2,7 @@ import CLibpq
 
 /// What a statement returned. Values stay in libpq's memory until they are read; it goes with the last copy.
 public struct QueryResult: Sendable {
-  private let memory: ResultMemory
+  let memory: ResultMemory
 
   init(_ memory: ResultMemory) { self.memory = memory }
 

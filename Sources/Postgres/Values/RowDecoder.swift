@@ -1,0 +1,101 @@
+extension QueryResult {
+  /// Every row as a `Decodable` value: its properties from the columns of the same names, spelled alike (name them
+  /// with `AS "userName"` or with `CodingKeys`); a type that is one value from the only column there is.
+  ///
+  /// Throws a `ColumnError`, or what the type's own `init(from:)` throws.
+  public func decode<Value: Decodable>(_ type: Value.Type) throws -> [Value] {
+    // The first of several columns of one name, as everywhere.
+    let columns = Dictionary(zip(self.columns, 0...), uniquingKeysWith: { first, _ in first })
+    return try rows.map { row in
+      let decoder = RowDecoder(row: row, columns: columns)
+      if columnCount == 1, let single = try decoder.column(0).direct(type) { return single }
+      return try Value(from: decoder)
+    }
+  }
+}
+
+/// One row, as `Decodable` types see it.
+private struct RowDecoder: Decoder {
+  let row: QueryResult.Row
+  let columns: [String: Int]
+  var codingPath: [any CodingKey] { [] }
+  var userInfo: [CodingUserInfoKey: Any] { [:] }
+
+  func container<Key: CodingKey>(keyedBy type: Key.Type) -> KeyedDecodingContainer<Key> {
+    KeyedDecodingContainer(RowColumns<Key>(decoder: self))
+  }
+
+  func unkeyedContainer() throws -> any UnkeyedDecodingContainer {
+    throw row.error(.unsupported, 0, wanted: [Any].self)
+  }
+
+  func singleValueContainer() throws -> any SingleValueDecodingContainer { column(0) }
+
+  func column(_ number: Int) -> ColumnDecoder { ColumnDecoder(row: row, number: number, codingPath: []) }
+}
+
+private struct RowColumns<Key: CodingKey>: KeyedDecodingContainerProtocol {
+  let decoder: RowDecoder
+  var codingPath: [any CodingKey] { [] }
+  var allKeys: [Key] { decoder.columns.keys.compactMap { Key(stringValue: $0) } }
+
+  func contains(_ key: Key) -> Bool { decoder.columns[key.stringValue] != nil }
+
+  private func column(_ key: Key, _ wanted: Any.Type) throws -> ColumnDecoder {
+    guard let number = decoder.columns[key.stringValue] else {
+      throw ColumnError(
+        column: key.stringValue, row: decoder.row.index, wanted: "\(wanted)", value: nil, reason: .missing)
+    }
+    return ColumnDecoder(row: decoder.row, number: number, codingPath: [key])
+  }
+
+  func decodeNil(forKey key: Key) throws -> Bool { try column(key, Never?.self).decodeNil() }
+
+  func decode<Value: Decodable>(_ type: Value.Type, forKey key: Key) throws -> Value {
+    try column(key, type).decode(type)
+  }
+
+  func nestedContainer<Nested: CodingKey>(
+    keyedBy type: Nested.Type, forKey key: Key
+  ) throws -> KeyedDecodingContainer<Nested> {
+    try column(key, type).container(keyedBy: type)
+  }
+
+  func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer {
+    try column(key, [Any].self).unkeyedContainer()
+  }
+
+  func superDecoder() throws -> any Decoder { decoder }
+  func superDecoder(forKey key: Key) throws -> any Decoder { try column(key, Any.self) }
+}
+
+/// One column of a row: a single value.
+private struct ColumnDecoder: Decoder, SingleValueDecodingContainer {
+  let row: QueryResult.Row
+  let number: Int
+  let codingPath: [any CodingKey]
+  var userInfo: [CodingUserInfoKey: Any] { [:] }
+
+  func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> {
+    throw row.error(.unsupported, number, wanted: type)
+  }
+
+  func unkeyedContainer() throws -> any UnkeyedDecodingContainer {
+    throw row.error(.unsupported, number, wanted: [Any].self)
+  }
+
+  func singleValueContainer() -> any SingleValueDecodingContainer { self }
+
+  func decodeNil() -> Bool { row.result.bytes(row.index, number) == nil }
+
+  func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
+    if let value = try direct(type) { return value }
+    return try Value(from: self)
+  }
+
+  /// Types that know PostgreSQL's text themselves; nil for all others.
+  func direct<Value>(_ type: Value.Type) throws -> Value? {
+    guard let column = type as? any ColumnDecodable.Type else { return nil }
+    return try row.decode(column, at: number) as? Value
+  }
+}

@@ -1,0 +1,206 @@
+import Foundation
+import PoolCore
+import Support
+import Testing
+
+@testable import Postgres
+
+/// Values go to a real server and come back as they were.
+@Suite("typed values") struct ValuesTests {
+  private func withConnection(_ body: (Connection) async throws -> Void) async throws {
+    try await withPostgres { server in
+      try await withLoop { loop in
+        let connection = try await connector(server.unixURL, on: loop).login()
+        try await body(connection)
+        await connection.close()
+      }
+    }
+  }
+
+  /// What `value` is after a way to the server and back.
+  private func trip<Value: ColumnDecodable>(
+    _ value: Value, _ parameter: Parameter, as type: String, _ connection: Connection
+  ) async throws -> Value? {
+    let result = try await connection.query("SELECT $1::\(type)", [parameter])
+    return try result.rows[0].decode(Value?.self, at: 0)
+  }
+
+  @Test("numbers, at the ends of their ranges too")
+  func numbers() async throws {
+    try await withConnection { connection in
+      for value in [0, 1, -1, 42, .max, .min] {
+        let back = try await trip(value, Parameter(value), as: "int8", connection)
+        #expect(back == value)
+      }
+      for value in [Int32.max, .min] {
+        let back = try await trip(value, Parameter(value), as: "int4", connection)
+        #expect(back == value)
+      }
+      for value in [Int16.max, .min] {
+        let back = try await trip(value, Parameter(value), as: "int2", connection)
+        #expect(back == value)
+      }
+      for value in [0, -0.1, 1e300, .leastNonzeroMagnitude, .greatestFiniteMagnitude, .infinity, -.infinity] {
+        let back = try await trip(value, Parameter(value), as: "float8", connection)
+        #expect(back == value)
+      }
+      let float = try await trip(Float(0.1), Parameter(Float(0.1)), as: "float4", connection)
+      #expect(float == 0.1)
+      let nan = try await trip(Double.nan, Parameter(Double.nan), as: "float8", connection)
+      #expect(nan?.isNaN == true)
+    }
+  }
+
+  @Test("truth, text, bytes, UUIDs and NULL")
+  func others() async throws {
+    try await withConnection { connection in
+      for value in [true, false] {
+        let back = try await trip(value, Parameter(value), as: "bool", connection)
+        #expect(back == value)
+      }
+      for value in ["", "é€😀", "'\"\\ \n\t", String(repeating: "x", count: 100_000)] {
+        let back = try await trip(value, Parameter(value), as: "text", connection)
+        #expect(back == value)
+      }
+      for style in ["hex", "escape"] {
+        _ = try await connection.query("SET bytea_output = '\(style)'")
+        for value in [[], [0], Array(0...255), [UInt8](repeating: 0x5C, count: 1 << 20)] as [[UInt8]] {
+          let back = try await trip(value, Parameter(value), as: "bytea", connection)
+          #expect(back == value, "\(style), \(value.count) bytes")
+        }
+      }
+      let uuid = try #require(PostgresUUID("6F1C2B52-0d8e-4c5a-9f00-0123456789ab"))
+      let back = try await trip(uuid, Parameter(uuid), as: "uuid", connection)
+      #expect(back == uuid && uuid.description == "6f1c2b52-0d8e-4c5a-9f00-0123456789ab")
+      let null = try await trip(0, .null, as: "int4", connection)
+      #expect(null == nil)
+      let array = Parameter(array: ["plain", "with \"quotes\" and \\", "a,b", "{}", "", .null, "NULL"])
+      let elements = try await connection.query("SELECT unnest($1::text[])", [array])
+      #expect(
+        elements.rows.map { $0[0] } == ["plain", "with \"quotes\" and \\", "a,b", "{}", "", nil, "NULL"])
+    }
+  }
+
+  @Test("moments: far past and future, before Christ, fractions, infinities, every time zone")
+  func moments() async throws {
+    try await withConnection { connection in
+      let epoch = Timestamp(microsecondsSince1970: 0)
+      #expect(epoch.description == "1970-01-01 00:00:00+00")
+      #expect(Timestamp("2026-11-21 08:30:00.5+02")?.description == "2026-11-21 06:30:00.5+00")
+      for zone in ["UTC", "Asia/Kolkata", "America/St_Johns", "Europe/Amsterdam"] {
+        _ = try await connection.query("SET TimeZone = '\(zone)'")
+        let moments: [Timestamp] = [
+          epoch, .infinity, .negativeInfinity, Timestamp(secondsSince1970: 1_795_242_600.123456),
+          Timestamp(microsecondsSince1970: -1), Timestamp(microsecondsSince1970: 951_782_400_000_000),
+          // 44 BC, 4713 BC, 294276 AD: as far as PostgreSQL goes.
+          Timestamp(secondsSince1970: -63_549_360_000), Timestamp(secondsSince1970: -210_800_000_000),
+          Timestamp(secondsSince1970: 9_224_000_000_000),
+        ]
+        for moment in moments {
+          let back = try await trip(moment, Parameter(moment), as: "timestamptz", connection)
+          #expect(back == moment, "\(moment) in \(zone)")
+        }
+      }
+      let date = try await connection.query(
+        "SELECT date '2024-02-29', timestamp '2024-02-29 12:00:00.000001'")
+      #expect(try date.rows[0].decode(Timestamp.self, at: 0).description == "2024-02-29 00:00:00+00")
+      #expect(try date.rows[0].decode(Timestamp.self, at: 1).description == "2024-02-29 12:00:00.000001+00")
+    }
+  }
+
+  @Test("random values come back as they were")
+  func random() async throws {
+    let given = ProcessInfo.processInfo.environment["WARMGATE_TEST_SEED"].flatMap(UInt64.init)
+    let seed = given ?? .random(in: 0...9999)
+    var random = RandomSource(seed: seed)
+    try await withConnection { connection in
+      for _ in 0..<200 {
+        let number = Int64.random(in: .min ... .max, using: &random)
+        let double = Double(bitPattern: random.next())
+        let bytes = (0..<Int.random(in: 0...300, using: &random)).map { _ in
+          UInt8(truncatingIfNeeded: random.next())
+        }
+        // What PostgreSQL has room for: 4713 BC to 294276 AD.
+        let moment = Timestamp(
+          microsecondsSince1970: .random(
+            in: -210_000_000_000_000_000...9_220_000_000_000_000_000, using: &random))
+        let row = try await connection.query(
+          "SELECT $1::int8, $2::float8, $3::bytea, $4::timestamptz",
+          [Parameter(number), Parameter(double), Parameter(bytes), Parameter(moment)]
+        ).rows[0]
+        #expect(try row.decode(Int64.self, at: 0) == number, "seed \(seed)")
+        let back = try row.decode(Double.self, at: 1)
+        #expect(back == double || back.isNaN && double.isNaN, "seed \(seed)")
+        #expect(try row.decode([UInt8].self, at: 2) == bytes, "seed \(seed)")
+        #expect(try row.decode(Timestamp.self, at: 3) == moment, "seed \(seed)")
+      }
+    }
+  }
+
+  @Test("what cannot be read says which column, what was wanted and what is there")
+  func errors() async throws {
+    try await withConnection { connection in
+      let row = try await connection.query(
+        "SELECT 300 AS n, NULL AS nothing, 'abc' AS word, repeat('9', 200) AS long, 1.5 AS fraction, '' AS empty"
+      ).rows[0]
+      #expect(try row.decode(UInt8?.self, "nothing") == nil)
+      #expect(try row.decode(Double.self, "fraction") == 1.5)
+      func error<Value: ColumnDecodable>(_ type: Value.Type, _ name: String) -> String? {
+        do throws(ColumnError) {
+          _ = try row.decode(type, name)
+          return nil
+        } catch { return error.description }
+      }
+      let unreadable = "its value is none, or does not fit"
+      #expect(error(UInt8.self, "n") == #"column n of row 0 cannot be read as UInt8: \#(unreadable) ("300")"#)
+      #expect(
+        error(Int.self, "nothing")
+          == "column nothing of row 0 cannot be read as Int: it is NULL: ask for an optional")
+      #expect(error(Int.self, "word")?.contains(#"("abc")"#) == true)
+      #expect(error(Bool.self, "word") != nil && error(Timestamp.self, "word") != nil)
+      #expect(error(PostgresUUID.self, "word") != nil && error(Double.self, "word") != nil)
+      #expect(error(Int.self, "long").map { $0.count < 200 } == true)
+      #expect(error(Int.self, "fraction") != nil && error(Int.self, "empty") != nil)
+      #expect(error(Int.self, "nope")?.contains("there is no such column") == true)
+    }
+  }
+
+  @Test("Decodable rows: properties by column name, optionals, enums, one value from one column")
+  func decodable() async throws {
+    enum Level: String, Decodable { case low, high }
+    struct User: Decodable, Equatable {
+      var id: Int
+      var name: String?
+      var level: Level
+      var seen: Timestamp?
+      var key: PostgresUUID
+      var bytes: [UInt8]
+      var small: UInt8
+    }
+    struct Nested: Decodable { var id: [Int] }
+    try await withConnection { connection in
+      let sql = """
+        SELECT 7 AS id, NULL::text AS name, 'high' AS level, timestamptz '1970-01-01 00:00:01+00' AS seen,
+          '6f1c2b52-0d8e-4c5a-9f00-0123456789ab'::uuid AS key, '\\x0102'::bytea AS bytes, 200 AS small, 'more' AS more
+        """
+      let result = try await connection.query(sql)
+      let users = try result.decode(User.self)
+      let key = try #require(PostgresUUID("6f1c2b52-0d8e-4c5a-9f00-0123456789ab"))
+      #expect(
+        users == [
+          User(
+            id: 7, name: nil, level: .high, seen: Timestamp(secondsSince1970: 1), key: key, bytes: [1, 2],
+            small: 200)
+        ])
+      #expect(try await connection.query("SELECT generate_series(1, 3)").decode(Int.self) == [1, 2, 3])
+      #expect(
+        try await connection.query("SELECT NULL UNION ALL SELECT 'low'").decode(Level?.self) == [nil, .low])
+      let missing = #expect(throws: ColumnError.self) { try result.decode(Missing.self) }
+      #expect(missing?.reason == .missing && missing?.column == "absent")
+      let nested = #expect(throws: ColumnError.self) { try result.decode(Nested.self) }
+      #expect(nested?.reason == .unsupported)
+    }
+  }
+
+  private struct Missing: Decodable { var absent: Int }
+}
