@@ -38,6 +38,7 @@ struct StatusBody {
       "probe": probe(snapshot, now),
       "login": login(snapshot.login, now),
       "drain": snapshot.drain?.json(at: now) ?? .null,
+      "session_leaks": sessionLeaks(snapshot.sessionLeaks, now),
       "counters": counters(snapshot.counters),
       "timeline": .array(snapshot.timeline.map { transition($0, now, clock) }),
       "faults": .array(snapshot.faults.map { record($0, now, clock) }),
@@ -76,6 +77,23 @@ struct StatusBody {
       "leases": .int(counters.leases), "acquire_failures": counts(counters.acquireFailures),
       "closes": counts(counters.closes), "ready_transitions": .int(counters.readyTransitions),
       "drains_refused": .int(drainsRefused), "impossible_events": .int(counters.impossibleEvents),
+    ]
+  }
+
+  /// Leaks that the server knows of; not those that the pool knows by itself.
+  private func sessionLeaks(_ leaks: SessionLeaks, _ now: Instant) -> JSON {
+    [
+      "checked_age": leaks.checked.map { .seconds(now - $0) } ?? .null,
+      "scope": .string(leaks.scope.name),
+      "limits": .array(leaks.limits.map { .string($0.words) }),
+      "total": .int(leaks.total),
+      "open": .array(
+        leaks.open.map {
+          [
+            "backend_pid": .int(Int($0.pid)), "application_name": .string($0.applicationName),
+            "role": .string($0.role), "own": .bool($0.isOwn), "idle_for": .seconds($0.idleFor),
+          ]
+        }),
     ]
   }
 

@@ -78,6 +78,9 @@ public struct PoolCore: Sendable {
   /// How logins fare; part of every snapshot, here without making one.
   public var loginReport: LoginReport { logins.report }
 
+  /// The probe's own connection.
+  public var probeConnection: ConnectionID? { probe.connection }
+
   /// The next moment at which `handle(.wake, …)` has something to do.
   public var nextWake: Instant? {
     var next = queue.nextDeadline

@@ -27,6 +27,8 @@ public struct Snapshot: Sendable {
   public var timeline: [Transition]
   /// The last faults, oldest first, at most 20.
   public var faults: [FaultRecord]
+  /// Sessions at the server that nobody works with: this instance's and its neighbours'.
+  public var sessionLeaks = SessionLeaks()
 
   /// A snapshot of an instance that has just begun.
   public init(taken: Instant, phase: Phase = .starting, reasons: [Reason] = [.starting], pool: PoolCounts) {

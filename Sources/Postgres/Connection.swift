@@ -183,6 +183,15 @@ public actor Connection {
     }
   }
 
+  /// The address of this end, as PostgreSQL's `host(inet)` writes it; nil for a Unix socket, and for a connection
+  /// that is over.
+  public var localAddress: String? {
+    switch state {
+    case .idle(let session), .running(let session, _): session.localAddress
+    case .over, .closed: nil
+    }
+  }
+
   /// As the server last reported: 14 and later do at the login, and with the first answer after a promotion.
   public var isInHotStandby: Bool { parameterStatus("in_hot_standby") == "on" }
 
@@ -343,6 +352,13 @@ public actor Connection {
         Fault(.other, at: .query, host: hostLabel, message: "the connection is closed")
       }
     return QueryError(fault, connectionUsable: false, maybeExecuted: false)
+  }
+
+  /// Asks the server to stop the statement that runs, if one does. Unlike cancelling its task this leaves the
+  /// connection in use: the statement fails with 57014, or ends otherwise, and whoever called it still hears so.
+  /// The request goes its own way, so it may come too late, and then meet the statement after it.
+  public func requestCancel() {
+    if case .running(let session, _) = state { CancelRequest.send(to: session) }
   }
 
   private func cancelStatement(_ number: UInt64) {

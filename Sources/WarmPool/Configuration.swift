@@ -11,6 +11,10 @@ extension WarmPool {
     public var passwordFile: String?
     /// Names this instance in `pg_stat_activity`; PostgreSQL keeps 63 bytes of it.
     public var applicationName = "warmpool"
+    /// Sessions whose `application_name` begins so belong to neighbours of this instance (the application in its pod):
+    /// those that sit idle in a transaction are reported as leaks too. Nil: sessions from the same client address, where
+    /// the server sees it.
+    public var applicationNamePrefix: String?
     public var requireRole = RequiredRole.any
     /// With `requireRole` standby: a standby further behind than this is not ready. Nil: any lag will do.
     public var maxReplayLag: Duration?

@@ -11,4 +11,11 @@ public enum PoolEvent: Sendable {
   /// A connection was opened.
   case connected(ConnectionID, host: String, backendPID: Int32, took: Duration)
   case closed(ConnectionID, CloseReason)
+  /// A session at the server, this instance's or a neighbour's, is idle in a transaction for longer than `leakAfter`.
+  /// Once per transaction.
+  case sessionLeaked(SessionLeak)
+  /// It has ended, or goes on.
+  case sessionLeakEnded(SessionLeak)
+  /// Some sessions cannot be watched for leaks, or none at the moment, and why.
+  case sessionsHidden([SessionLeaks.Limit])
 }

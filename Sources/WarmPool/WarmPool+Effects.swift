@@ -109,11 +109,14 @@ extension WarmPool {
   private func ask(_ id: ConnectionID) {
     guard let connection = connections[id] else { return }
     questions[id] = onLoop { pool in
+      await pool.sessionsAsked(on: connection)
       let answer = await pool.question.ask(connection)
       guard pool.connections[id] === connection else { return }
       pool.questions[id] = nil
       switch answer {
-      case .good: pool.handle(.probeAnswered(id))
+      case .good:
+        pool.handle(.probeAnswered(id))
+        pool.askForSessions(id)
       case .bad(let fault, let usable): pool.handle(.probeFailed(id, fault, usable: usable))
       }
     }
@@ -123,6 +126,7 @@ extension WarmPool {
     guard let connection = connections[id] else { return }
     questions[id] = onLoop { pool in
       var failure: Fault?
+      await pool.sessionsAsked(on: connection)
       do throws(QueryError) { try await connection.ping() } catch { failure = error.fault }
       guard pool.connections[id] === connection else { return }
       pool.questions[id] = nil
@@ -144,7 +148,15 @@ extension WarmPool {
       waiter.resume(throwing: PoolError(.ended, pool: core.snapshot(at: EventLoop.now()).pool))
       return
     }
-    waiter.resume(returning: connection)
+    guard sessionWatch.underWay?.connection === connection else {
+      waiter.resume(returning: connection)
+      return
+    }
+    // It was the probe's a moment ago.
+    onLoop { pool in
+      await pool.sessionsAsked(on: connection)
+      waiter.resume(returning: connection)
+    }
   }
 
   private func refuse(_ lease: LeaseID, _ why: AcquireRefusal) {
@@ -199,7 +211,8 @@ extension WarmPool {
 
   func publish(at now: Instant) {
     needsPublishing = false
-    let snapshot = core.snapshot(at: now)
+    var snapshot = core.snapshot(at: now)
+    snapshot.sessionLeaks = sessionWatch.report
     published.withLock { $0 = snapshot }
   }
 }

@@ -45,6 +45,8 @@ public actor WarmPool {
   /// Probes and verifications under way; a connection has one at a time.
   var questions: [ConnectionID: Task<Void, Never>] = [:]
 
+  var sessionWatch: SessionWatch
+
   var lastLease: UInt64 = 0
   /// Each is taken out to be resumed, so it is resumed once.
   var acquiring: [LeaseID: UnsafeContinuation<Connection, any Error>] = [:]
@@ -81,6 +83,9 @@ public actor WarmPool {
       query: configuration.probeQuery, expect: configuration.probeExpect, role: configuration.requireRole,
       maxReplayLag: configuration.maxReplayLag)
     let now = EventLoop.now()
+    let sessions = SessionQuestion(
+      neighbourPrefix: configuration.applicationNamePrefix, leakAfter: configuration.pool.leakAfter)
+    sessionWatch = SessionWatch(question: sessions, next: now + sessions.interval)
     var random = SystemRandomNumberGenerator()
     core = PoolCore(
       settings: configuration.pool, seed: seed ?? random.next(), drained: configuration.startDrained, at: now)

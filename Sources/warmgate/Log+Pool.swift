@@ -19,6 +19,10 @@ extension Log {
         ])
     case .closed(let id, let reason):
       debug("closed", ["connection": .string(id.description), "reason": .string(reason.rawValue)])
+    case .sessionLeaked(let leak): sessionLeak(.warn, "a session leaks: idle in a transaction", leak)
+    case .sessionLeakEnded(let leak): sessionLeak(.info, "a session no longer leaks", leak)
+    case .sessionsHidden(let limits):
+      info("leaks are watched in part", ["reasons": .array(limits.map { .string($0.words) })])
     }
   }
 
@@ -47,6 +51,15 @@ extension Log {
     if let host = fault.host { fields.append(.init("host", .string(host))) }
     if !fault.message.isEmpty { fields.append(.init("said", .string(fault.message))) }
     note(.warn, "\(context.rawValue) failed", fields: fields)
+  }
+
+  private func sessionLeak(_ level: LogLevel, _ words: String, _ leak: SessionLeak) {
+    note(
+      level, words,
+      [
+        "backend_pid": .int(Int(leak.pid)), "application_name": .string(leak.applicationName),
+        "role": .string(leak.role), "own": .bool(leak.isOwn), "idle_seconds": .seconds(leak.idleFor),
+      ])
   }
 
   /// Logins work again.

@@ -7,6 +7,7 @@ extension ServeSettings {
     var configuration = WarmPool.Configuration(databaseURL: databaseURL)
     configuration.passwordFile = passwordFile
     configuration.applicationName = instance
+    configuration.applicationNamePrefix = appNamePrefix
     configuration.requireRole = requireRole
     configuration.maxReplayLag = maxReplayLag
     configuration.probeQuery = probeQuery

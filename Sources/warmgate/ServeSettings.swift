@@ -26,6 +26,8 @@ struct ServeSettings: Sendable {
 
   /// Before the slash of every session's application_name; see `InstanceName`.
   var applicationName = "warmgate"
+  /// Names the sessions of the application beside it. Nil: they are known by their address.
+  var appNamePrefix: String?
   /// Nil: text on a terminal, JSON otherwise.
   var logFormat: LogFormat?
   var logLevel = LogLevel.info

@@ -61,6 +61,11 @@ enum SettingsTable {
       "leak-after", .pool, .duration, \.pool.leakAfter,
       "a lease held this long is reported; it is never closed"),
     Setting(
+      optional: "app-name-prefix", .pool, .nonEmpty("PREFIX", "the beginning of an application_name"),
+      \.appNamePrefix, unset: "none, by client address",
+      "whose sessions, besides its own, are watched for leaks at the server: idle in a transaction for longer "
+        + "than leak-after"),
+    Setting(
       "splay", .pool, .duration, \.pool.splay,
       "upper bound of a random wait before the first login of a process"),
   ]

@@ -63,13 +63,17 @@ public final class PsqlSession: Sendable {
 }
 
 extension TestPostgres {
-  /// A session of its own over the Unix socket, logged in when this returns.
-  public func session(user: String = "postgres", database: String = "postgres") async throws -> PsqlSession {
+  /// A session of its own, logged in when this returns: over the Unix socket, or over TCP with `password`.
+  public func session(
+    user: String = "postgres", database: String = "postgres", applicationName: String = "fixture",
+    password: String? = nil
+  ) async throws -> PsqlSession {
     let command = [
-      installation.program("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", socketDirectory,
-      "-p", "\(port)", "-U", user, "-d", database, "-f", "-",
+      installation.program("psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h",
+      password == nil ? socketDirectory : address, "-p", "\(port)", "-U", user, "-d", database, "-f", "-",
     ]
-    let environment = cleanEnvironment(adding: ["PGAPPNAME": "fixture", "PGCONNECT_TIMEOUT": "10"])
+    let environment = cleanEnvironment(
+      adding: ["PGAPPNAME": applicationName, "PGCONNECT_TIMEOUT": "10", "PGPASSWORD": password ?? ""])
     return try await blocking {
       let session = try PsqlSession(command, environment: environment)
       _ = try session.askBlocking("select 1")

@@ -30,6 +30,20 @@ struct RunningPool: Sendable {
 
   var phases: [Snapshot.Phase] { transitions.map(\.to) }
 
+  /// The server's processes of the leaks at the server that were reported, in order.
+  var leaked: [Int32] {
+    events.all.withLock { all in
+      all.compactMap { if case .sessionLeaked(let leak) = $0 { leak.pid } else { nil } }
+    }
+  }
+
+  /// The same for their ends.
+  var leaksEnded: [Int32] {
+    events.all.withLock { all in
+      all.compactMap { if case .sessionLeakEnded(let leak) = $0 { leak.pid } else { nil } }
+    }
+  }
+
   var verdict: Verdict { pool.snapshot.verdict(at: WarmPool.now()) }
 }
 
