@@ -40,6 +40,10 @@ let package = Package(
       name: "PoolBenchmark", dependencies: ["WarmPool"], path: "Benchmarks/PoolBenchmark",
       swiftSettings: swiftSettings),
 
+    .executableTarget(
+      name: "StrategyBenchmark", dependencies: ["EventLoop", "PoolCore", "Postgres", "WarmPool"],
+      path: "Benchmarks/StrategyBenchmark", swiftSettings: swiftSettings),
+
     .target(name: "CSupport", path: "Tests/CSupport"),
     .target(name: "Support", dependencies: ["CSupport"], path: "Tests/Support", swiftSettings: swiftSettings),
     tests("SupportTests", ["Support"]),
