@@ -210,7 +210,9 @@ public actor Connection {
     _ sql: String, _ parameters: [Parameter] = []
   ) async throws(QueryError) -> QueryResult {
     let result: QueryResult
-    switch cache.plan(for: sql) {
+    // A failed transaction takes nothing but its end: no DEALLOCATE to make room for a ROLLBACK that is asked again.
+    let plan = transactionStatus == .inFailedTransaction ? .unnamed : cache.plan(for: sql)
+    switch plan {
     case .prepared(let name): result = try await askPrepared(sql, name, parameters)
     case .prepare(let name, let dropped):
       try await prepare(sql, name, dropping: dropped)

@@ -32,6 +32,28 @@ struct SessionLeakTests {
     }
   }
 
+  @Test(
+    "behind address translation a sidecar knows its own sessions only, and says what to do",
+    .needsNetworkNamespaces)
+  func translated() async throws {
+    let path = try await NetworkPath()
+    defer { path.remove() }
+    try await path.masquerade()
+    try await withPostgres(namespace: path.server, address: NetworkPath.serverAddress) { pg in
+      let flags = ["--leak-after", "1s", "--probe-interval", "1s"]
+      try await withSidecar(flags, url: pg.tcpURL(), namespace: path.client) { sidecar in
+        try await sidecar.waitUntilReady()
+        #expect(
+          await eventually(within: .seconds(30)) {
+            let leaks = try await sidecar.status()["session_leaks"]
+            let limits = leaks["limits"].array.compactMap(\.string)
+            return leaks["scope"].string == "instance" && limits.count == 1
+              && limits[0].contains("app-name-prefix")
+          })
+      }
+    }
+  }
+
   @Test("a sidecar whose role may not see other roles' sessions says so, in its log and its status")
   func ordinaryRole() async throws {
     try await withPostgres { pg in

@@ -108,6 +108,21 @@ import Testing
     }
   }
 
+  @Test("a failed transaction is rolled back also when a statement would have to make room for ROLLBACK")
+  func failedTransaction() async throws {
+    try await withConnection { connection in
+      _ = try await connection.query("rollback")
+      for number in 0..<StatementCache.capacity {
+        for _ in 0..<2 { try await expect(connection, "select \(number)", is: String(number)) }
+      }
+      _ = try await connection.query("begin")
+      await expectFailure(connection, "select 1/0")
+      _ = try await connection.query("rollback")
+      let status = await connection.transactionStatus
+      #expect(status == .idle)
+    }
+  }
+
   @Test("at the server there are never more than the cache holds")
   func bounded() async throws {
     try await withConnection { connection in

@@ -87,6 +87,16 @@ public final class NetworkPath: Sendable {
     try await runChecked(["ip", "netns", "exec", middle, "nft", "add rule inet chaos way \(rule)"])
   }
 
+  /// The router puts its own address in place of the sender's (NAT), for connections opened from now on. `heal` does
+  /// not end that.
+  public func masquerade() async throws {
+    try await runChecked([
+      "ip", "netns", "exec", middle, "nft",
+      "add chain inet chaos out { type nat hook postrouting priority 100; }; "
+        + "add rule inet chaos out masquerade",
+    ])
+  }
+
   /// Lets everything pass again.
   public func heal() async throws {
     try await runChecked(["ip", "netns", "exec", middle, "nft", "flush chain inet chaos way"])
