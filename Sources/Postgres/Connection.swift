@@ -260,7 +260,8 @@ public actor Connection {
     do throws(QueryError) {
       let result = try await run { session throws(QueryError) in
         try self.send(parameters) { count, values in
-          PQsendQueryPrepared(session.connection, name, count, values, nil, nil, 0)
+          // Passed as it is, the name would be copied into an array first.
+          name.withCString { PQsendQueryPrepared(session.connection, $0, count, values, nil, nil, 0) }
         }
       }
       cache.worked()
