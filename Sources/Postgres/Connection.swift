@@ -257,6 +257,7 @@ public actor Connection {
   private func askPrepared(
     _ sql: String, _ name: String, _ parameters: [Parameter]
   ) async throws(QueryError) -> QueryResult {
+    planIsOutdated = false
     do throws(QueryError) {
       let result = try await run { session throws(QueryError) in
         try self.send(parameters) { count, values in

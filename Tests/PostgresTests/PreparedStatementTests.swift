@@ -34,12 +34,15 @@ import Testing
   }
 
   private func expectFailure(
-    _ connection: Connection, _ sql: String, at place: SourceLocation = #_sourceLocation
+    _ connection: Connection, _ sql: String, _ code: String, at place: SourceLocation = #_sourceLocation
   ) async {
     do throws(QueryError) {
       _ = try await connection.query(sql)
       Issue.record("it did not fail", sourceLocation: place)
-    } catch { #expect(error.connectionUsable, sourceLocation: place) }
+    } catch {
+      #expect(error.connectionUsable, sourceLocation: place)
+      #expect(error.fault.kind == SQLState(code).map { .server($0) }, sourceLocation: place)
+    }
   }
 
   @Test("the second time it is prepared, and answers the same, with its parameters")
@@ -78,7 +81,7 @@ import Testing
       for _ in 0..<2 { _ = try await connection.query("select 7") }
       _ = try await connection.query("do $$begin execute 'deallocate all'; end$$")
       _ = try await connection.query("begin")
-      await expectFailure(connection, "select 7")
+      await expectFailure(connection, "select 7", "26000")
       let status = await connection.transactionStatus
       #expect(status == .inFailedTransaction)
       _ = try await connection.query("rollback")
@@ -91,7 +94,7 @@ import Testing
     try await withConnection { connection in
       _ = try await connection.query("create temp sequence s")
       let sql = "select 1 / (nextval('s') - currval('s'))"
-      for _ in 0..<4 { await expectFailure(connection, sql) }
+      for _ in 0..<4 { await expectFailure(connection, sql, "22012") }
       try await expect(connection, "select last_value from s", is: "4")
     }
   }
