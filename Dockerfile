@@ -10,6 +10,7 @@ COPY Package.swift ./
 COPY Sources Sources
 # Only because the manifest names them: nothing in there is compiled.
 COPY Tests Tests
+COPY Benchmarks Benchmarks
 RUN swift build -c release --static-swift-stdlib --product warmgate
 # What ldd lists, at the same paths, with the loader. glibc reads /etc/passwd (libpq asks for the user's name) and
 # nsswitch.conf (how names are resolved); ca-certificates.crt is there for sslrootcert.
