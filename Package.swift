@@ -56,5 +56,6 @@ let package = Package(
     tests("HealthTests", ["Health", "Support"]),
     tests("WarmgateTests", ["warmgate", "Health", "PoolCore", "Support"]),
     tests("EndToEndTests", ["warmgate", "Support"]),
+    tests("ChaosTests", ["WarmPool", "Support"]),
   ]
 )

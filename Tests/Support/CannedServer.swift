@@ -28,7 +28,7 @@ public final class CannedServer: Sendable {
         let client = accept(listener, nil, nil)
         guard client >= 0, let answer = self?.answer.withLock({ $0 }) else { return }
         _ = read(client, &buffer, buffer.count)
-        _ = answer.withCString { write(client, $0, strlen($0)) }
+        _ = answer.withCString { send(client, $0, strlen($0), Int32(MSG_NOSIGNAL)) }
         close(client)
       }
     }

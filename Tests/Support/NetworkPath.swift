@@ -119,6 +119,12 @@ public final class NetworkPath: Sendable {
     try text.write(toFile: "\(directory)/\(name)", atomically: false, encoding: .utf8)
   }
 
+  /// Runs `body` on a thread that is in the client's namespace meanwhile: sockets it makes, and threads it starts,
+  /// stay there.
+  public func inClient<Result>(_ body: () throws -> Result) throws -> Result {
+    try inNetworkNamespace(client) { () throws(ProbeError) in Swift.Result { try body() } }.get()
+  }
+
   public func remove() {
     for name in [server, client, middle] where FileManager.default.fileExists(atPath: "/run/netns/\(name)") {
       _ = try? runBlocking(["ip", "netns", "del", name])

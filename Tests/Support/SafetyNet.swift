@@ -4,7 +4,7 @@ import Synchronization
 /// Ends and removes what a test run made, also when the run itself is killed.
 ///
 /// A small `sh` reads what exists from a pipe whose only writer is this process. When the pipe closes, however
-/// that came about, it kills the processes, then removes directories and network namespaces. (A parent-death
+/// that came about, it kills the processes, then removes file systems, directories and network namespaces. (A parent-death
 /// signal would not do: it fires when the *thread* that spawned the child ends.)
 final class SafetyNet: Sendable {
   static let shared = SafetyNet()
@@ -14,12 +14,15 @@ final class SafetyNet: Sendable {
     case process(pid_t)
     case directory(String)
     case namespace(String)
+    /// A mounted file system, by its path.
+    case mount(String)
 
     var description: String {
       switch self {
       case .process(let pid): "process:\(pid)"
       case .directory(let path): "directory:\(path)"
       case .namespace(let name): "namespace:\(name)"
+      case .mount(let path): "mount:\(path)"
       }
     }
   }
@@ -70,6 +73,9 @@ final class SafetyNet: Sendable {
           grep -qs safety-net "/proc/$child/cmdline" || kill -KILL "$child" 2>/dev/null
         done ;;
       esac
+    done
+    for thing in $things; do
+      case $thing in mount:*) umount -l "${thing#*:}" 2>/dev/null ;; esac
     done
     for thing in $things; do
       case $thing in
