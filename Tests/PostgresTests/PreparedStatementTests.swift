@@ -119,7 +119,7 @@ import Testing
         for _ in 0..<2 { try await expect(connection, "select \(number)", is: String(number)) }
       }
       _ = try await connection.query("begin")
-      await expectFailure(connection, "select 1/0")
+      await expectFailure(connection, "select 1/0", "22012")
       _ = try await connection.query("rollback")
       let status = await connection.transactionStatus
       #expect(status == .idle)
