@@ -36,8 +36,11 @@ final class Loan: @unchecked Sendable {
   var isUntouched = true
   /// Its session carries the lease's `application_name`.
   var isTagged = false
-  /// Transactions of ours that are open: the outermost one, and savepoints within it.
-  var depth = 0
+  /// Transactions that are open: the outermost one, and savepoints within it. One that the lease's holder began with a
+  /// statement of its own counts only while there are savepoints of ours in it.
+  private(set) var depth = 0
+  /// The outermost one is the holder's: not ours to commit.
+  private var isOutermostForeign = false
 
   init(
     _ id: LeaseID, _ connection: Connection, patience: Duration, resetting: SessionReset,
@@ -48,5 +51,18 @@ final class Loan: @unchecked Sendable {
     self.patience = patience
     self.resetting = resetting
     self.site = site
+  }
+
+  func enterForeignTransaction() {
+    depth = 1
+    isOutermostForeign = true
+  }
+
+  func enterTransaction() { depth += 1 }
+
+  func leaveTransaction() {
+    depth = max(0, depth - 1)
+    if depth == 1, isOutermostForeign { depth = 0 }
+    if depth == 0 { isOutermostForeign = false }
   }
 }

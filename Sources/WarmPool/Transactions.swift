@@ -97,9 +97,21 @@ extension Lease {
 extension WarmPool {
   fileprivate func begin(_ loan: Loan, _ options: TransactionOptions) async throws {
     try Task.checkCancellation()
+    if loan.depth == 0 {
+      switch await loan.connection.transactionStatus {
+      // Begun with a statement: a BEGIN would only be warned about, and our COMMIT would end what is not ours.
+      case .inTransaction, .inFailedTransaction: loan.enterForeignTransaction()
+      case .idle, .active, .unknown: break
+      }
+    }
     let sql = loan.depth == 0 ? options.begin : "SAVEPOINT warmpool_\(loan.depth)"
-    _ = try await run(on: loan) { connection throws(QueryError) in try await connection.query(sql) }
-    loan.depth += 1
+    loan.enterTransaction()
+    do {
+      _ = try await run(on: loan) { connection throws(QueryError) in try await connection.query(sql) }
+    } catch {
+      loan.leaveTransaction()
+      throw error
+    }
   }
 
   /// Where it throws and the transaction or savepoint still stands, it is to be rolled back.
@@ -108,15 +120,15 @@ extension WarmPool {
     guard loan.depth == 1 else {
       let sql = "RELEASE SAVEPOINT warmpool_\(loan.depth - 1)"
       _ = try await run(on: loan) { connection throws(QueryError) in try await connection.query(sql) }
-      loan.depth -= 1
+      loan.leaveTransaction()
       return
     }
     do {
       let answer = try await loan.connection.query("COMMIT")
-      loan.depth = 0
+      loan.leaveTransaction()
       if answer.command != "COMMIT" { throw PoolError(.rolledBack, pool: counts) }
     } catch let error as QueryError {
-      if await loan.connection.transactionStatus != .inTransaction { loan.depth = 0 }
+      if await loan.connection.transactionStatus != .inTransaction { loan.leaveTransaction() }
       if !error.maybeExecuted, Task.isCancelled { throw CancellationError() }
       // A COMMIT that was answered, if only with an error, has executed nothing.
       let isUnknown = error.maybeExecuted && !error.connectionUsable
@@ -130,7 +142,7 @@ extension WarmPool {
     guard loan.depth > 0 else { return }
     let savepoint = loan.depth > 1 ? "warmpool_\(loan.depth - 1)" : nil
     await onLoop { pool in await pool.rollBack(loan, to: savepoint) }.value
-    loan.depth -= 1
+    loan.leaveTransaction()
   }
 
   /// What fails here is noticed when the lease ends: the connection is then in a transaction, or of no use.

@@ -99,6 +99,31 @@ import WarmPool
     }
   }
 
+  @Test("in a transaction that the caller began with a statement it is a savepoint, and the caller ends it")
+  func withinForeign() async throws {
+    try await withTable { pool, postgres in
+      try await pool.withConnection { db in
+        _ = try await db.query("BEGIN")
+        try await db.withTransaction { db in
+          _ = try await db.query("INSERT INTO entry VALUES (1)")
+          try await db.withTransaction { db in _ = try await db.query("INSERT INTO entry VALUES (2)") }
+        }
+        _ = try await db.query("ROLLBACK")
+        _ = try await db.query("BEGIN")
+        _ = try await db.query("INSERT INTO entry VALUES (3)")
+        try? await db.withTransaction { db in
+          _ = try await db.query("INSERT INTO entry VALUES (4)")
+          throw Refused()
+        }
+        _ = try await db.query("COMMIT")
+        // And one of its own after that is one again.
+        try await db.withTransaction { db in _ = try await db.query("INSERT INTO entry VALUES (5)") }
+      }
+      #expect(try await values(postgres) == "3 5")
+      #expect(pool.snapshot.counters.closes.isEmpty)
+    }
+  }
+
   @Test("isolation, read-only and deferrable are as asked for")
   func options() async throws {
     try await withTable { pool, _ in
