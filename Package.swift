@@ -44,6 +44,10 @@ let package = Package(
       name: "StrategyBenchmark", dependencies: ["EventLoop", "PoolCore", "Postgres", "WarmPool"],
       path: "Benchmarks/StrategyBenchmark", swiftSettings: swiftSettings),
 
+    .executableTarget(
+      name: "GrowthBenchmark", dependencies: ["PoolCore"], path: "Benchmarks/GrowthBenchmark",
+      swiftSettings: swiftSettings),
+
     .target(name: "CSupport", path: "Tests/CSupport"),
     .target(name: "Support", dependencies: ["CSupport"], path: "Tests/Support", swiftSettings: swiftSettings),
     tests("SupportTests", ["Support"]),
