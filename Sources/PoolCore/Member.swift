@@ -3,11 +3,13 @@ struct Member: Sendable {
   enum State: Hashable, Sendable {
     /// A login is under way. → idle, reserved, gone
     case connecting
-    /// Open and free. → leased, reserved, verifying, gone
+    /// Open and free. → leased, reserved, checking, verifying, gone
     case idle
     /// The probe's own. → idle, gone
     case reserved
-    /// An empty query is under way. → idle, gone
+    /// An empty query is under way, for whoever waits longest by then. → idle, reserved, gone
+    case checking
+    /// An empty query is under way, for nobody in particular. → idle, reserved, gone
     case verifying
     /// In somebody's hands. → idle, reserved, gone
     case leased(LeaseID)
@@ -27,12 +29,21 @@ struct Member: Sendable {
   var lastUsed: Instant = .origin
   /// When an idle one above the floor has been idle for too long.
   var idleUntil: Instant = .distantFuture
-  /// While verifying: because a sibling was lost.
-  var isSuspect = false
+  /// What is to be asked of it before it is lent.
+  var doubt = Doubt.none
   /// While leased: it cannot be used again.
   fileprivate(set) var isBroken = false
 
   var isOpen: Bool { state != .connecting }
+
+  /// Why a connection that was used a moment ago is asked all the same.
+  enum Doubt: Hashable, Sendable {
+    case none
+    /// One beside it turned out to be dead.
+    case unsure
+    /// A sibling was lost in a way that may concern all: its failure is the second, and speaks for them.
+    case suspect
+  }
 }
 
 /// The connections of a pool. The number in each state is kept by the one place that changes states.
@@ -46,6 +57,7 @@ struct Members: Sendable {
   private(set) var idle: [ConnectionID] = []
   private(set) var connecting = 0
   private(set) var leased = 0
+  private(set) var checking = 0
   private(set) var verifying = 0
   /// Leased ones that are broken or of an earlier generation: they end with their lease.
   private var spent = 0
@@ -108,12 +120,13 @@ struct Members: Sendable {
     all.values[index].since = now
     switch previous {
     case .connecting, .leased: all.values[index].lastUsed = now
-    case .idle, .reserved, .verifying: break
+    case .idle, .reserved, .checking, .verifying: break
     }
     switch state {
     case .connecting: connecting += 1
     case .idle: insertIdle(id, lastUsed: all.values[index].lastUsed)
     case .leased: leased += 1
+    case .checking: checking += 1
     case .verifying: verifying += 1
     case .reserved: break
     }
@@ -152,6 +165,7 @@ struct Members: Sendable {
     case .connecting: connecting -= 1
     case .idle: if idle.last == id { idle.removeLast() } else { idle.removeAll { $0 == id } }
     case .leased: leased -= 1
+    case .checking: checking -= 1
     case .verifying: verifying -= 1
     case .reserved: break
     }

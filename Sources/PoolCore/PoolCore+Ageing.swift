@@ -35,7 +35,7 @@ extension PoolCore {
   mutating func upkeep(at now: Instant) {
     guard isServing else { return }
     for id in members.idle.reversed() where members[id].map({ $0.keepAlive <= now }) == true {
-      verify(id, isSuspect: false, at: now)
+      verify(id, at: now)
     }
     // The successor has become the place of another one that was lost.
     if case .opened = ageing, members.current <= settings.minConnections { ageing = .due }

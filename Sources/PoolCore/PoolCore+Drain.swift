@@ -29,7 +29,7 @@ extension PoolCore {
 
   mutating func terminate(deadline: Instant, at now: Instant) {
     terminating = true
-    let isUnused = lastLease.map { now - $0 >= Self.unusedTime } ?? true
+    let isUnused = queue.isEmpty && lastLease.map { now - $0 >= Self.unusedTime } ?? true
     if isUnused { drainDelay = .zero }
     beginDrain(deadline: deadline, delay: isUnused ? .zero : settings.drainDelay, at: now)
   }
@@ -96,7 +96,7 @@ extension PoolCore {
     }
     for (id, member) in members.inOrder {
       switch member.state {
-      case .idle, .reserved, .verifying: close(id, .drain)
+      case .idle, .reserved, .checking, .verifying: close(id, .drain)
       case .connecting, .leased: break
       }
     }

@@ -5,9 +5,13 @@ extension PoolCore {
     guard leases[lease] == nil, !queue.contains(lease) else { return impossible("\(lease) acquired twice") }
     guard isServing else { return refuse(lease, .draining) }
     guard settings.maxConnections > 1 else { return refuse(lease, .noCapacity) }
-    if queue.isEmpty, let id = members.idle.last { return grant(id, to: lease, at: now) }
+    // Without time there is none to ask in: what is free is lent as it is.
+    if queue.isEmpty, let id = members.idle.last, deadline <= now || isFresh(id, at: now) {
+      return grant(id, to: lease, at: now)
+    }
     guard deadline > now else { return refuse(lease, .timedOut(waited: .zero)) }
-    guard queue.count < settings.waitingLimit else {
+    // Whoever has a connection that is only being asked, or is about to be, does not count as waiting.
+    guard queue.count < settings.waitingLimit + members.checking + members.idle.count else {
       return refuse(lease, .queueFull(limit: settings.waitingLimit))
     }
     queue.add(lease, deadline: deadline, at: now)
@@ -47,9 +51,11 @@ extension PoolCore {
     guard deadline > now else { return refuse(lease, .timedOut(waited: .zero)) }
     counters.exchanges += 1
     queue.addFirst(lease, deadline: deadline, at: now)
-    // What has just been idle beside a dead one is asked first. Whatever is verified, released or opened first, it is
-    // the caller's.
-    for sibling in members.idle.reversed() { verify(sibling, isSuspect: false, at: now) }
+    // What has just been idle beside a dead one is asked first. Whatever has answered, is released or opened first,
+    // it is the caller's.
+    for sibling in members.idle {
+      members.update(sibling) { if $0.doubt == .none { $0.doubt = .unsure } }
+    }
   }
 
   /// A connection has come free: for the probe if it has none, for the caller that has waited longest, or for later.
@@ -59,8 +65,8 @@ extension PoolCore {
     let idleUntil = now + settings.idleTimeout.scaled(by: spread)
     members.update(id) {
       $0.keepAlive = keepAlive
-      // An answered keep-alive is not use.
-      if $0.state != .verifying { $0.idleUntil = idleUntil }
+      // An answered question is not use.
+      if $0.state != .verifying, $0.state != .checking { $0.idleUntil = idleUntil }
     }
     wakeForUpkeep(by: min(keepAlive, idleUntil))
     if probe.connection == nil { return reserve(id, at: now) }

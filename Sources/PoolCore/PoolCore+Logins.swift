@@ -33,13 +33,16 @@ extension PoolCore {
     guard members.count < settings.maxConnections else { return false }
     if probe.connection == nil { return wantsScout }
     guard probe.isProven else { return false }
-    let wanted = max(settings.minConnections - members.current, queue.count, ageing == .due ? 1 : 0)
+    let wanted = max(
+      settings.minConnections - members.current, queue.count - members.checking, ageing == .due ? 1 : 0)
     return members.connecting < wanted
   }
 
   /// The probe has no connection and none can be had from the pool: a login is its witness. If one is under way for
   /// another purpose, that one will do.
-  private var wantsScout: Bool { probe.scout == nil && members.verifying == 0 && members.connecting == 0 }
+  private var wantsScout: Bool {
+    probe.scout == nil && members.verifying == 0 && members.checking == 0 && members.connecting == 0
+  }
 
   /// Logins fail and nobody needs one: one is tried now and then, or it would be reported long after it was mended.
   private var wantsTrial: Bool {

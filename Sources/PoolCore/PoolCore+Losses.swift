@@ -21,10 +21,10 @@ extension PoolCore {
       record(fault, during: .connection, at: now)
       close(id, .ended)
       lost(id, fault, at: now)
-    case .verifying:
+    case .checking, .verifying:
       record(fault, during: .connection, at: now)
       close(id, .ended)
-      if member.isSuspect {
+      if member.doubt == .suspect {
         retireGeneration(.retired, because: fault, at: now)
       } else {
         lost(id, fault, at: now)
@@ -45,7 +45,8 @@ extension PoolCore {
       lastShutdown = now
     }
     askProbe(at: now)
-    for sibling in members.idle.reversed() { verify(sibling, isSuspect: true, at: now) }
+    for sibling in members.idle { members.update(sibling) { $0.doubt = .suspect } }
+    verifySuspects(at: now)
   }
 
   /// The server is another one now, or not the one that was asked for.
@@ -80,7 +81,7 @@ extension PoolCore {
     lastShutdown = nil
     for (id, member) in members.inOrder {
       switch member.state {
-      case .idle, .verifying, .reserved: close(id, reason)
+      case .idle, .checking, .verifying, .reserved: close(id, reason)
       case .connecting, .leased: break
       }
     }
@@ -100,38 +101,5 @@ extension PoolCore {
     counters.closes[reason.rawValue, default: 0] += 1
     if drain != nil, phase == .draining { drain?.closed += 1 }
     effects.append(.close(id, reason))
-  }
-
-  // MARK: - Verifying
-
-  /// `isSuspect`: a sibling was just lost, so its failure is the second and speaks for all.
-  mutating func verify(_ id: ConnectionID, isSuspect: Bool, at now: Instant) {
-    members.move(id, to: .verifying, at: now)
-    members.update(id) { $0.isSuspect = isSuspect }
-    effects.append(.verify(id))
-    let deadline = now + settings.probeTimeout
-    alarms.verifyDeadline = alarms.verifyDeadline.map { min($0, deadline) } ?? deadline
-  }
-
-  mutating func verified(_ id: ConnectionID, at now: Instant) {
-    guard members[id]?.state == .verifying else { return }
-    makeIdle(id, at: now)
-  }
-
-  mutating func verifyTimedOut(at now: Instant) {
-    var next: Instant?
-    var late: [ConnectionID] = []
-    for (id, member) in members.inOrder where member.state == .verifying {
-      let deadline = member.since + settings.probeTimeout
-      if deadline <= now { late.append(id) } else { next = next.map { min($0, deadline) } ?? deadline }
-    }
-    alarms.verifyDeadline = next
-    guard !late.isEmpty else { return }
-    let fault = Fault(.timedOut, at: .idle)
-    record(fault, during: .connection, at: now)
-    let speaksForAll = late.count > 1 || late.contains { members[$0]?.isSuspect == true }
-    for id in late { close(id, .silent) }
-    if speaksForAll { return retireGeneration(.silent, because: fault, at: now) }
-    for id in late { lost(id, fault, at: now) }
   }
 }

@@ -9,7 +9,8 @@
 /// - `PoolCore+Probe`: asking the database, witnesses, and what counts as lost
 /// - `PoolCore+Readiness`: phases, hysteresis, and what to say when the database is lost
 /// - `PoolCore+Leases`: callers that acquire and release
-/// - `PoolCore+Losses`: connections that end, are verified, or given up together
+/// - `PoolCore+Checks`: whether a connection that was idle still works
+/// - `PoolCore+Losses`: connections that end, or are given up together
 /// - `PoolCore+Ageing`: replacing old connections, pruning idle ones
 /// - `PoolCore+Drain`: lame duck, closing, resume
 public struct PoolCore: Sendable {
@@ -161,6 +162,7 @@ public struct PoolCore: Sendable {
   private mutating func settle(at now: Instant) {
     considerDrained(at: now)
     considerProbe(at: now)
+    serveWaiters(at: now)
     judge(at: now)
     considerLogins(at: now)
     noteDegradation(at: now)

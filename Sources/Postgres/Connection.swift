@@ -169,6 +169,12 @@ public actor Connection {
     }
   }
 
+  /// Reads what has arrived on an idle connection: then it is known whether it goes on. True if it does.
+  public func isStanding() -> Bool {
+    if case .idle(let session) = state, !isQuiet(session) { read(session) }
+    return isOpen
+  }
+
   private func isQuiet(_ session: Session) -> Bool {
     var descriptor = pollfd(fd: session.descriptor, events: Int16(POLLIN), revents: 0)
     return poll(&descriptor, 1, 0) == 0

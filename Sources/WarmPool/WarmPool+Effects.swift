@@ -34,6 +34,7 @@ extension WarmPool {
     for effect in effects { carryOut(effect) }
     effects.removeAll(keepingCapacity: true)
     swap(&effects, &self.effects)
+    while let (lease, id) = unquiet.popLast() { grantIfStanding(lease, id) }
     wakePhaseWaiters()
     scheduleWake()
   }
@@ -143,24 +144,40 @@ extension WarmPool {
   }
 
   private func grant(_ lease: LeaseID, _ id: ConnectionID) {
+    if let connection = connections[id] {
+      if sessionWatch.underWay?.connection === connection { return grantOnceFree(lease, connection) }
+      // What it has to say is read when all that follows from the present event is done.
+      guard connection.assumeIsolated({ $0.isQuiet }) else { return unquiet.append((lease, id)) }
+      acquiring.removeValue(forKey: lease)?.continuation.resume(returning: connection)
+    } else {
+      acquiring.removeValue(forKey: lease)?.continuation.resume(
+        throwing: PoolError(.ended, pool: core.snapshot(at: EventLoop.now()).pool))
+    }
+  }
+
+  /// It was the probe's a moment ago, and a question is under way on it still.
+  private func grantOnceFree(_ lease: LeaseID, _ connection: Connection) {
     guard let waiter = acquiring.removeValue(forKey: lease) else { return }
-    guard let connection = connections[id] else {
-      waiter.resume(throwing: PoolError(.ended, pool: core.snapshot(at: EventLoop.now()).pool))
-      return
-    }
-    guard sessionWatch.underWay?.connection === connection else {
-      waiter.resume(returning: connection)
-      return
-    }
-    // It was the probe's a moment ago.
     onLoop { pool in
       await pool.sessionsAsked(on: connection)
-      waiter.resume(returning: connection)
+      waiter.continuation.resume(returning: connection)
+    }
+  }
+
+  /// A connection that has something to read where nothing was asked: mostly it has ended. Then the lease gets another
+  /// one, in its place and within its time.
+  private func grantIfStanding(_ lease: LeaseID, _ id: ConnectionID) {
+    guard let waiter = acquiring[lease] else { return }
+    if let connection = connections[id], connection.assumeIsolated({ $0.isStanding() }) {
+      acquiring[lease] = nil
+      waiter.continuation.resume(returning: connection)
+    } else {
+      handle(.exchange(lease, Fault(.closed, at: .idle), deadline: waiter.deadline))
     }
   }
 
   private func refuse(_ lease: LeaseID, _ why: AcquireRefusal) {
-    guard let waiter = acquiring.removeValue(forKey: lease) else { return }
+    guard let waiter = acquiring.removeValue(forKey: lease)?.continuation else { return }
     let snapshot = core.snapshot(at: EventLoop.now())
     let fault = snapshot.login.isFailing ? snapshot.login.lastFault : snapshot.probe.last?.fault
     waiter.resume(throwing: PoolError(.acquire(why), fault: fault, pool: snapshot.pool))

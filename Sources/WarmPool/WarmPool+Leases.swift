@@ -7,13 +7,19 @@ extension WarmPool {
   /// What may be left to do on a connection that comes back; then it is closed instead.
   static let resetTimeout: Duration = .seconds(5)
 
+  /// A caller that waits for a connection.
+  struct Acquisition {
+    var continuation: UnsafeContinuation<Connection, any Error>
+    var deadline: Instant
+  }
+
   func acquire(
     _ patience: Duration, resetting: SessionReset, by site: AcquisitionSite
   ) async throws -> Loan {
     try Task.checkCancellation()
     lastLease += 1
     let id = LeaseID(lastLease)
-    let connection = try await granted(id, .acquire(id, deadline: EventLoop.now() + patience))
+    let connection = try await granted(id, by: EventLoop.now() + patience) { .acquire(id, deadline: $0) }
     let loan = Loan(id, connection, patience: patience, resetting: resetting, site: site)
     if Task.isCancelled {
       release(loan)
@@ -23,11 +29,13 @@ extension WarmPool {
   }
 
   /// Waits until the core has answered `event` with a connection for the lease.
-  private func granted(_ id: LeaseID, _ event: Event) async throws -> Connection {
+  private func granted(
+    _ id: LeaseID, by deadline: Instant, _ event: (Instant) -> Event
+  ) async throws -> Connection {
     try await withTaskCancellationHandler {
       try await withUnsafeThrowingContinuation { continuation in
-        acquiring[id] = continuation
-        handle(event)
+        acquiring[id] = Acquisition(continuation: continuation, deadline: deadline)
+        handle(event(deadline))
       }
     } onCancel: {
       // Runs on the loop after this turn, so the continuation above is in its place by then.
@@ -36,7 +44,7 @@ extension WarmPool {
   }
 
   private func abandon(_ id: LeaseID) {
-    guard let continuation = acquiring.removeValue(forKey: id) else { return }
+    guard let continuation = acquiring.removeValue(forKey: id)?.continuation else { return }
     handle(.abandon(id))
     continuation.resume(throwing: CancellationError())
   }
@@ -66,8 +74,10 @@ extension WarmPool {
 
   /// Gets another connection for a lease whose own is dead; false if none could be had.
   private func exchange(_ loan: Loan, _ fault: Fault) async -> Bool {
-    let event = Event.exchange(loan.id, fault, deadline: EventLoop.now() + loan.patience)
-    guard let connection = try? await granted(loan.id, event) else { return false }
+    let connection = try? await granted(loan.id, by: EventLoop.now() + loan.patience) {
+      .exchange(loan.id, fault, deadline: $0)
+    }
+    guard let connection else { return false }
     loan.connection = connection
     return true
   }

@@ -49,7 +49,9 @@ public actor WarmPool {
 
   var lastLease: UInt64 = 0
   /// Each is taken out to be resumed, so it is resumed once.
-  var acquiring: [LeaseID: UnsafeContinuation<Connection, any Error>] = [:]
+  var acquiring: [LeaseID: Acquisition] = [:]
+  /// Granted connections with something to read, which is to be read first.
+  var unquiet: [(LeaseID, ConnectionID)] = []
   var drainWaiters: [CheckedContinuation<DrainProgress, any Error>] = []
   var resumeRefusal: String?
   var phaseWaiters: [PhaseWaiter] = []

@@ -209,6 +209,7 @@ import Testing
     for _ in 0..<40 {
       pool.advance(by: .seconds(15))
       let leases = (0..<3).map { _ in pool.acquire() }
+      pool.advance(within: .seconds(1)) { $0.line.isEmpty }
       for lease in leases { pool.release(lease) }
     }
     // Three that are in use, and the probe's.

@@ -7,6 +7,10 @@ import Testing
   static func ready(_ change: (inout PoolSettings) -> Void = { $0.minConnections = 3 }) -> VirtualPool {
     let pool = VirtualPool(seed: 1, change)
     pool.advance(by: .seconds(60))
+    // A connection that has just answered its keep-alive is lent without a question.
+    pool.advance(within: .seconds(60)) { pool in
+      pool.idle.last.map { pool.core.isFresh($0, at: pool.now) } ?? false
+    }
     #expect(pool.isReady)
     pool.clearLog()
     return pool

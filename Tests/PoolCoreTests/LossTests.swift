@@ -6,7 +6,7 @@ import Testing
   static func ready(_ change: (inout PoolSettings) -> Void = { $0.minConnections = 5 }) -> VirtualPool {
     let pool = VirtualPool(seed: 1, change)
     pool.advance(within: .seconds(30)) { $0.isReady }
-    pool.advance(by: .seconds(2))
+    pool.advance(by: .milliseconds(900))
     pool.clearLog()
     return pool
   }

@@ -25,7 +25,9 @@ extension VirtualPool {
     require(core.leases.count == holders.count, "the table of leases is wrong")
     require(core.queue.count == line.count, "the count of waiters is wrong")
     require(core.counters.impossibleEvents == 0, "an impossible event")
-    require(members.idle.isEmpty || line.isEmpty, "callers wait although a connection is idle")
+    require(
+      members.idle.isEmpty || line.count <= members.checking,
+      "callers wait although a connection is idle and could be asked")
     if core.phase == .drained {
       require(members.count == 0 && line.isEmpty, "drained with connections or waiters")
     }
