@@ -38,6 +38,8 @@ struct StatusBody {
       "probe": probe(snapshot, now),
       "login": login(snapshot.login, now),
       "drain": snapshot.drain?.json(at: now) ?? .null,
+      "breaker": breaker(snapshot, now, clock),
+      "leaks": .array(snapshot.leaks.map { leak($0, now, clock) }),
       "session_leaks": sessionLeaks(snapshot.sessionLeaks, now),
       "counters": counters(snapshot.counters),
       "timeline": .array(snapshot.timeline.map { transition($0, now, clock) }),
@@ -67,6 +69,22 @@ struct StatusBody {
     ]
   }
 
+  private func breaker(_ snapshot: Snapshot, _ now: Instant, _ clock: WallClock) -> JSON {
+    [
+      "state": .string(snapshot.breaker.state.rawValue),
+      "since": .string(clock.time(of: snapshot.breaker.since)),
+      "fault": snapshot.breaker.because?.json(withDetail: true) ?? .null,
+    ]
+  }
+
+  private func leak(_ leak: HeldLease, _ now: Instant, _ clock: WallClock) -> JSON {
+    [
+      "lease": .int(Int(clamping: leak.lease.number)), "connection": .string(leak.connection.description),
+      "since": .string(clock.time(of: leak.since)), "held": .seconds(now - leak.since),
+      "acquired_at": .string(leak.site),
+    ]
+  }
+
   private func counters(_ counters: Counters) -> JSON {
     func counts(_ byName: [String: Int]) -> JSON {
       .object(byName.sorted { $0.key < $1.key }.map { .init($0.key, .int($0.value)) })
@@ -74,7 +92,8 @@ struct StatusBody {
     return [
       "logins_succeeded": .int(counters.loginsSucceeded), "logins_failed": .int(counters.loginsFailed),
       "probes_succeeded": .int(counters.probesSucceeded), "probes_failed": .int(counters.probesFailed),
-      "leases": .int(counters.leases), "acquire_failures": counts(counters.acquireFailures),
+      "leases": .int(counters.leases), "exchanges": .int(counters.exchanges),
+      "leaks": .int(counters.leaks), "acquire_failures": counts(counters.acquireFailures),
       "closes": counts(counters.closes), "ready_transitions": .int(counters.readyTransitions),
       "drains_refused": .int(drainsRefused), "impossible_events": .int(counters.impossibleEvents),
     ]

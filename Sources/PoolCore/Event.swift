@@ -44,6 +44,12 @@ public enum Effect: Sendable {
   case close(ConnectionID, CloseReason)
   case grant(LeaseID, ConnectionID)
   case refuse(LeaseID, AcquireRefusal)
+  /// The lease has been held longer than `leakAfter`: for the log. Said once.
+  case leaked(LeaseID, ConnectionID, held: Duration)
+  /// A lease that was reported has come back, or was cut off: for the log.
+  case leakReturned(LeaseID, ConnectionID, held: Duration)
+  /// Callers are refused at once from now on, or no longer: for the log.
+  case breaker(BreakerReport, from: BreakerReport.State)
   case drained(DrainProgress)
   /// The drain under way was taken back by a resume.
   case drainTakenBack
@@ -92,6 +98,9 @@ public enum AcquireRefusal: Hashable, Sendable {
   /// As many as may wait were waiting already.
   case queueFull(limit: Int)
   case draining
+  /// No connection is left, and attempts to get one keep failing: with what they meet, and when the next is due
+  /// (nil: one is under way).
+  case circuitOpen(because: Fault?, nextAttempt: Duration?)
   /// `max-connections` is 1, and that one is the probe's.
   case noCapacity
 
@@ -100,6 +109,7 @@ public enum AcquireRefusal: Hashable, Sendable {
     case .timedOut: "timed_out"
     case .queueFull: "queue_full"
     case .draining: "draining"
+    case .circuitOpen: "circuit_open"
     case .noCapacity: "no_capacity"
     }
   }

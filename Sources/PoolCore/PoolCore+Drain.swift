@@ -68,8 +68,9 @@ extension PoolCore {
         }
       }
       if now >= progress.deadline {
-        for (id, _) in members.inOrder {
+        for (id, member) in members.inOrder {
           drain?.cut += 1
+          if case .leased(let lease) = member.state { leaseEnded(lease, at: now) }
           close(id, .cutOff)
         }
       }
@@ -111,6 +112,7 @@ extension PoolCore {
     alarms = Alarms()
     probe.scout = nil
     probe.isProven = false
+    breaker.probeAnswered()
     enter(.drained, at: now)
     if let drain { effects.append(.drained(drain)) }
   }

@@ -5,6 +5,7 @@ extension PoolCore {
     guard leases[lease] == nil, !queue.contains(lease) else { return impossible("\(lease) acquired twice") }
     guard isServing else { return refuse(lease, .draining) }
     guard settings.maxConnections > 1 else { return refuse(lease, .noCapacity) }
+    guard breaker.state == .closed else { return refuse(lease, circuitOpen(at: now)) }
     // Without time there is none to ask in: what is free is lent as it is.
     if queue.isEmpty, let id = members.idle.last, deadline <= now || isFresh(id, at: now) {
       return grant(id, to: lease, at: now)
@@ -22,6 +23,7 @@ extension PoolCore {
       // Cut off by the deadline of a drain.
       return
     }
+    leaseEnded(lease, at: now)
     if let fault, !member.isBroken { lost(id, fault, at: now) }
     let isBroken = member.isBroken
     if drain?.stage == .closing {
@@ -46,6 +48,7 @@ extension PoolCore {
       lost(id, fault, at: now)
     }
     if drain?.stage == .closing { drain?.finished += 1 }
+    leaseEnded(lease, at: now)
     close(id, .ended)
     guard isServing else { return refuse(lease, .draining) }
     guard deadline > now else { return refuse(lease, .timedOut(waited: .zero)) }
@@ -78,6 +81,7 @@ extension PoolCore {
     members.move(id, to: .leased(lease), at: now)
     leases[lease] = id
     lastLease = now
+    watchForLeaks(at: now)
     counters.leases += 1
     effects.append(.grant(lease, id))
   }

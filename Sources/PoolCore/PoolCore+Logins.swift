@@ -57,6 +57,7 @@ extension PoolCore {
     logins.succeeded(took: took, at: now)
     counters.loginsSucceeded += 1
     if failures > 0 { effects.append(.loginsWork(after: failures)) }
+    if probe.connection == nil { breaker.scoutArrived() }
     witnessArrived(id)
     guard isServing else { return close(id, .drain) }
     if let reserved = probe.connection {
@@ -85,6 +86,7 @@ extension PoolCore {
     guard let member = members[id], member.state == .connecting else { return }
     members.remove(id)
     counters.loginsFailed += 1
+    breaker.loginFailed(at: now)
     logins.failed(fault, begun: member.since, at: now, random: &random)
     record(fault, during: .login, at: now)
     if ageing == .opening(id) { ageing = .none }

@@ -90,6 +90,7 @@ extension PoolCore {
   /// What logins brought is gone, or never answered.
   mutating func sessionsLost(_ fault: Fault, at now: Instant) {
     probe.isProven = false
+    breaker.sessionsLost(at: now)
     logins.sessionsLost(fault, at: now, random: &random)
   }
 

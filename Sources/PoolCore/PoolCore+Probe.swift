@@ -69,6 +69,7 @@ extension PoolCore {
     if now - asked > settings.probeTimeout { return askProbe(at: now) }
     probe.isProven = true
     logins.proven(at: now)
+    breaker.probeAnswered()
     probe.report.last = .init(at: now, took: now - asked)
     probe.report.lastGood = now
     probe.report.failuresInRow = 0

@@ -17,6 +17,8 @@ extension PoolCore {
     snapshot.login = logins.report
     snapshot.login.notBefore = alarms.login
     snapshot.drain = drain
+    snapshot.breaker = breakerReport
+    snapshot.leaks = leaks
     snapshot.generation = members.generation
     snapshot.counters = counters
     snapshot.timeline = timeline

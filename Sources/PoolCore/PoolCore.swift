@@ -12,6 +12,8 @@
 /// - `PoolCore+Checks`: whether a connection that was idle still works
 /// - `PoolCore+Losses`: connections that end, or are given up together
 /// - `PoolCore+Ageing`: replacing old connections, pruning idle ones
+/// - `PoolCore+Breaker`: refusing callers at once while there is nothing to wait for
+/// - `PoolCore+Leaks`: leases that are held too long
 /// - `PoolCore+Drain`: lame duck, closing, resume
 public struct PoolCore: Sendable {
   public let settings: PoolSettings
@@ -35,6 +37,9 @@ public struct PoolCore: Sendable {
 
   var queue = WaitQueue()
   var leases: [LeaseID: ConnectionID] = [:]
+  /// Those that have been held too long, and still are.
+  var leaks: [HeldLease] = []
+  var breaker: Breaker
   var lastLease: Instant?
 
   var drain: DrainProgress?
@@ -56,6 +61,7 @@ public struct PoolCore: Sendable {
     self.settings = settings
     random = RandomSource(seed: seed)
     started = now
+    breaker = Breaker(at: now)
     phaseSince = now
     if drained {
       phase = .drained
@@ -74,6 +80,7 @@ public struct PoolCore: Sendable {
     var upkeep: Instant?
     var verifyDeadline: Instant?
     var drain: Instant?
+    var leak: Instant?
   }
 
   /// How logins fare; part of every snapshot, here without making one.
@@ -96,6 +103,7 @@ public struct PoolCore: Sendable {
     take(alarms.upkeep)
     take(alarms.verifyDeadline)
     take(alarms.drain)
+    take(alarms.leak)
     return next
   }
 
@@ -154,6 +162,7 @@ public struct PoolCore: Sendable {
     if due(&alarms.probe) { askProbe(at: now) }
     if due(&alarms.drain) { advanceDrain(at: now) }
     if due(&alarms.upkeep) { upkeep(at: now) }
+    if due(&alarms.leak) { reportLeaks(at: now) }
     _ = due(&alarms.hold)
     _ = due(&alarms.login)
   }
@@ -165,6 +174,7 @@ public struct PoolCore: Sendable {
     serveWaiters(at: now)
     judge(at: now)
     considerLogins(at: now)
+    considerBreaker(at: now)
     noteDegradation(at: now)
   }
 

@@ -84,7 +84,18 @@ extension PoolSettings {
       idleTimeout >= .seconds(1), "idle-timeout", "must be at least 1s, or connections only come and go")
     try require(
       maxLifetime >= .seconds(1), "max-lifetime", "must be at least 1s, or connections only come and go")
-    try require(healthCheckInterval >= .seconds(1), "health-check-interval", "must be at least 1s")
+    try require(
+      healthCheckInterval >= .seconds(1), "health-check-interval",
+      "must be at least 1s, or keep-alives are a load of their own")
+    // The defaults give way to a short lifetime: nobody who sets that alone has asked for a contradiction.
+    let defaults = PoolSettings()
+    try require(
+      healthCheckInterval < maxLifetime || healthCheckInterval == defaults.healthCheckInterval,
+      "health-check-interval",
+      "must be shorter than max-lifetime (\(maxLifetime.inTenths)), or no connection lives to be asked")
+    try require(
+      idleTimeout <= maxLifetime || idleTimeout == defaults.idleTimeout, "idle-timeout",
+      "must not be longer than max-lifetime (\(maxLifetime.inTenths)), or nothing is ever idle for so long")
     try require(leakAfter > .zero, "leak-after", "must be longer than zero")
     try require(probeInterval >= .milliseconds(100), "probe-interval", "must be at least 100ms")
     try require(probeTimeout >= .milliseconds(10), "probe-timeout", "must be at least 10ms")

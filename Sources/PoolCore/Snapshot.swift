@@ -20,6 +20,9 @@ public struct Snapshot: Sendable {
   public var probe: ProbeReport
   public var login: LoginReport
   public var drain: DrainProgress?
+  public var breaker: BreakerReport
+  /// Leases held longer than `leakAfter`, in the order in which they were reported.
+  public var leaks: [HeldLease]
   /// Raised whenever all connections of the moment are given up together.
   public var generation: Int
   public var counters: Counters
@@ -42,6 +45,8 @@ public struct Snapshot: Sendable {
     since = taken
     probe = ProbeReport()
     login = LoginReport()
+    breaker = BreakerReport(since: taken)
+    leaks = []
     generation = 1
     counters = Counters()
     timeline = []
@@ -89,6 +94,45 @@ public struct PoolCounts: Hashable, Sendable {
     self.connecting = connecting
     self.waiting = waiting
     self.longestWait = longestWait
+  }
+}
+
+/// Whether callers are refused at once, because there is nothing to wait for.
+public struct BreakerReport: Hashable, Sendable {
+  public enum State: String, Hashable, Sendable, CaseIterable {
+    /// Callers are served, or wait. → open, half-open
+    case closed
+    /// Callers are refused; the next attempt to connect is due later. → half-open, closed
+    case open
+    /// Callers are refused; an attempt is under way. → open, closed
+    case halfOpen = "half_open"
+  }
+
+  public var state: State
+  public var since: Instant
+  /// What the attempts met; nil while closed.
+  public var because: Fault?
+
+  public init(state: State = .closed, since: Instant, because: Fault? = nil) {
+    self.state = state
+    self.since = since
+    self.because = because
+  }
+}
+
+/// A lease that has been held for too long.
+public struct HeldLease: Hashable, Sendable {
+  public var lease: LeaseID
+  public var connection: ConnectionID
+  public var since: Instant
+  /// Where it was acquired, as far as the shell knows.
+  public var site: String?
+
+  public init(lease: LeaseID, connection: ConnectionID, since: Instant, site: String? = nil) {
+    self.lease = lease
+    self.connection = connection
+    self.since = since
+    self.site = site
   }
 }
 
@@ -205,6 +249,8 @@ public struct Counters: Hashable, Sendable {
   public var leases = 0
   /// Leases whose connection was dead at their first statement, and that got another one.
   public var exchanges = 0
+  /// Leases that were held longer than `leakAfter`.
+  public var leaks = 0
   /// By `AcquireError.name`.
   public var acquireFailures: [String: Int] = [:]
   /// By `CloseReason.rawValue`.

@@ -54,6 +54,9 @@ public struct PoolError: Error, Sendable, CustomStringConvertible {
       case .acquire(.timedOut(let waited)): "no connection came free within \(waited.inTenths)"
       case .acquire(.queueFull(let limit)): "no connection is free and \(limit) callers wait already"
       case .acquire(.draining): "draining: no new work is taken"
+      case .acquire(.circuitOpen(_, let next)):
+        "no connection is left and none can be opened; "
+          + (next.map { "the next attempt is due in \($0.inTenths)" } ?? "an attempt is under way")
       case .acquire(.noCapacity): "the pool's only connection is the probe's: raise max-connections above 1"
       case .query: maybeExecuted ? "statement failed and may have been executed" : "statement failed"
       case .rolledBack: "a statement of the transaction had failed, so COMMIT rolled it back"

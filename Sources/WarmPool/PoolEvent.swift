@@ -11,6 +11,12 @@ public enum PoolEvent: Sendable {
   /// A connection was opened.
   case connected(ConnectionID, host: String, backendPID: Int32, took: Duration)
   case closed(ConnectionID, CloseReason)
+  /// A lease has been held longer than `leakAfter`. Said once; it is not closed.
+  case leaked(LeaseID, ConnectionID, held: Duration, site: AcquisitionSite?)
+  /// A lease that was reported has come back.
+  case leakReturned(LeaseID, ConnectionID, held: Duration, site: AcquisitionSite?)
+  /// Callers are refused at once from now on (open; half-open while an attempt is under way), or no longer (closed).
+  case breaker(BreakerReport, from: BreakerReport.State)
   /// A session at the server, this instance's or a neighbour's, is idle in a transaction for longer than `leakAfter`.
   /// Once per transaction.
   case sessionLeaked(SessionLeak)

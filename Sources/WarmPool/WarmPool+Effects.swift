@@ -48,6 +48,12 @@ extension WarmPool {
     case .close(let id, let reason): close(id, reason)
     case .grant(let lease, let id): grant(lease, id)
     case .refuse(let lease, let why): refuse(lease, why)
+    case .leaked(let lease, let id, let held):
+      leakSites[lease] = loans[lease]?.site
+      tell?(.leaked(lease, id, held: held, site: leakSites[lease]))
+    case .leakReturned(let lease, let id, let held):
+      tell?(.leakReturned(lease, id, held: held, site: leakSites.removeValue(forKey: lease)))
+    case .breaker(let report, let from): tell?(.breaker(report, from: from))
     case .drained(let progress):
       for waiter in drainWaiters { waiter.resume(returning: progress) }
       drainWaiters.removeAll()
@@ -230,6 +236,9 @@ extension WarmPool {
     needsPublishing = false
     var snapshot = core.snapshot(at: now)
     snapshot.sessionLeaks = sessionWatch.report
+    for index in snapshot.leaks.indices {
+      snapshot.leaks[index].site = leakSites[snapshot.leaks[index].lease]?.description
+    }
     published.withLock { $0 = snapshot }
   }
 }

@@ -21,6 +21,7 @@ extension WarmPool {
     let id = LeaseID(lastLease)
     let connection = try await granted(id, by: EventLoop.now() + patience) { .acquire(id, deadline: $0) }
     let loan = Loan(id, connection, patience: patience, resetting: resetting, site: site)
+    loans[id] = loan
     if Task.isCancelled {
       release(loan)
       throw CancellationError()
@@ -100,6 +101,7 @@ extension WarmPool {
 
   /// Takes a connection back as it was lent: what is to be undone is undone first, without the caller.
   func release(_ loan: Loan) {
+    loans[loan.id] = nil
     switch loan.connection.assumeIsolated({ $0.transactionStatus }) {
     case .idle where !loan.isTagged && loan.resetting == .transaction:
       handle(.release(loan.id, reusable: true, nil))

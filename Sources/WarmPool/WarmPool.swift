@@ -52,6 +52,10 @@ public actor WarmPool {
   var acquiring: [LeaseID: Acquisition] = [:]
   /// Granted connections with something to read, which is to be read first.
   var unquiet: [(LeaseID, ConnectionID)] = []
+  /// Leases in use.
+  var loans: [LeaseID: Loan] = [:]
+  /// Where those were acquired that have been held too long.
+  var leakSites: [LeaseID: AcquisitionSite] = [:]
   var drainWaiters: [CheckedContinuation<DrainProgress, any Error>] = []
   var resumeRefusal: String?
   var phaseWaiters: [PhaseWaiter] = []

@@ -19,6 +19,11 @@ extension Log {
         ])
     case .closed(let id, let reason):
       debug("closed", ["connection": .string(id.description), "reason": .string(reason.rawValue)])
+    case .leaked(let lease, let id, let held, let site):
+      note(.warn, "lease held for too long", fields: Self.leak(lease, id, held, site))
+    case .leakReturned(let lease, let id, let held, let site):
+      note(.info, "lease came back", fields: Self.leak(lease, id, held, site))
+    case .breaker(let report, let from): breaker(report, from: from)
     case .sessionLeaked(let leak): sessionLeak(.warn, "a session leaks: idle in a transaction", leak)
     case .sessionLeakEnded(let leak): sessionLeak(.info, "a session no longer leaks", leak)
     case .sessionsHidden(let limits):
@@ -60,6 +65,32 @@ extension Log {
         "backend_pid": .int(Int(leak.pid)), "application_name": .string(leak.applicationName),
         "role": .string(leak.role), "own": .bool(leak.isOwn), "idle_seconds": .seconds(leak.idleFor),
       ])
+  }
+
+  private static func leak(
+    _ lease: LeaseID, _ id: ConnectionID, _ held: Duration, _ site: AcquisitionSite?
+  ) -> [JSON.Member] {
+    var fields: [JSON.Member] = [
+      .init("lease", .int(Int(clamping: lease.number))), .init("connection", .string(id.description)),
+      .init("held", .seconds(held)),
+    ]
+    if let site {
+      fields.append(.init("acquired_at", .string("\(site.fileID):\(site.line)")))
+      if let task = site.task { fields.append(.init("task", .string(task))) }
+    }
+    return fields
+  }
+
+  /// Callers are refused at once, or no longer. Each attempt of an outage is no news.
+  func breaker(_ report: BreakerReport, from: BreakerReport.State) {
+    let isNews = report.state == .closed || from == .closed
+    var fields: [JSON.Member] = [
+      .init("breaker", .string(report.state.rawValue)), .init("from", .string(from.rawValue)),
+    ]
+    if let fault = report.because { fields.append(.init("fault", .string(fault.detail))) }
+    note(
+      isNews ? (report.state == .closed ? .info : .warn) : .debug,
+      report.state == .closed ? "callers are served again" : "callers are refused at once", fields: fields)
   }
 
   /// Logins work again.

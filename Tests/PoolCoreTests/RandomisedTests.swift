@@ -201,6 +201,8 @@ extension PoolSettings {
     settings.idleTimeout = random.pick([.seconds(1), .seconds(20), .seconds(300)])
     settings.maxLifetime = random.pick([.seconds(1), .seconds(5), .seconds(60), .seconds(1800)])
     settings.healthCheckInterval = random.pick([.seconds(1), .seconds(5), .seconds(30)])
+    if settings.healthCheckInterval >= settings.maxLifetime { settings.healthCheckInterval = .seconds(30) }
+    settings.idleTimeout = min(settings.idleTimeout, settings.maxLifetime)
     settings.probeInterval = random.pick([.milliseconds(200), .seconds(1), .seconds(5)])
     settings.probeTimeout = min(
       settings.probeInterval, random.pick([.milliseconds(20), .milliseconds(200), .seconds(1)]))

@@ -225,6 +225,12 @@ import Testing
     #expect(refused { $0.idleTimeout = .milliseconds(999) } == "idle-timeout")
     #expect(refused { $0.maxLifetime = .zero } == "max-lifetime")
     #expect(refused { $0.healthCheckInterval = .zero } == "health-check-interval")
+    #expect(refused { $0.healthCheckInterval = .seconds(1800) } == "health-check-interval")
+    #expect(refused { $0.healthCheckInterval = .seconds(1799) } == nil)
+    #expect(refused { $0.idleTimeout = .seconds(1801) } == "idle-timeout")
+    #expect(refused { $0.idleTimeout = .seconds(1800) } == nil)
+    // A short lifetime alone is no contradiction: the defaults give way.
+    #expect(refused { $0.maxLifetime = .seconds(5) } == nil)
     #expect(refused { $0.leakAfter = .zero } == "leak-after")
     #expect(refused { $0.probeInterval = .milliseconds(99) } == "probe-interval")
     #expect(refused { $0.probeTimeout = .milliseconds(9) } == "probe-timeout")

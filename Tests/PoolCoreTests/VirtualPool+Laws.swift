@@ -28,6 +28,9 @@ extension VirtualPool {
     require(
       members.idle.isEmpty || line.count <= members.checking,
       "callers wait although a connection is idle and could be asked")
+    require(
+      core.breaker.state != .open || members.working == 0, "the breaker is open while a connection works")
+    require(core.leaks.allSatisfy { core.leases[$0.lease] != nil }, "a leak that is no lease any more")
     if core.phase == .drained {
       require(members.count == 0 && line.isEmpty, "drained with connections or waiters")
     }

@@ -257,6 +257,7 @@ final class VirtualPool {
       if leases[lease]?.state != .waiting { broken("\(lease) is refused and did not wait") }
       leases[lease]?.state = .refused(why)
       line.removeAll { $0 == lease }
+    case .leaked, .leakReturned, .breaker: break
     case .drained, .drainTakenBack, .resumed, .resumeRefused, .transition, .fault, .loginsWork: break
     }
   }
