@@ -22,7 +22,7 @@ public actor Connection {
 
   public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
-  private var state: State
+  var state: State
   private var watch: Watch?
   private var endHandler: (@Sendable (Fault) -> Void)?
   private var statements: UInt64 = 0
@@ -30,7 +30,7 @@ public actor Connection {
   /// The last error was that a prepared statement returns something else now.
   private var planIsOutdated = false
 
-  private enum State {
+  enum State {
     /// → running, over, closed
     case idle(Session)
     /// → idle, over, closed
@@ -41,11 +41,17 @@ public actor Connection {
   }
 
   /// A statement that waits for its answer.
-  private struct Statement {
+  struct Statement {
     let number: UInt64
     let continuation: UnsafeContinuation<Result<QueryResult, QueryError>, Never>
     var result: ResultMemory?
     var failure: QueryError?
+    /// The server is ready for the next one.
+    var isComplete = false
+    /// Stops it when its time is up.
+    var timer: TimerToken?
+    /// The server was asked to stop it.
+    var stop: Stop?
   }
 
   /// Takes over a session that has just logged in. On the loop.
@@ -102,8 +108,7 @@ public actor Connection {
     if case .running(_, let statement) = old {
       let fault = Fault(
         .other, at: .query, host: hostLabel, message: "connection closed while the statement ran")
-      statement.continuation.resume(
-        returning: .failure(QueryError(fault, connectionUsable: false, maybeExecuted: true)))
+      end(statement, QueryError(fault, connectionUsable: false, maybeExecuted: true))
     }
     // The session, and with it the socket, ends here with its last reference.
   }
@@ -123,8 +128,7 @@ public actor Connection {
     if case .running(_, let statement) = state {
       fault.step = .query
       state = .over(fault)
-      statement.continuation.resume(
-        returning: .failure(QueryError(fault, connectionUsable: false, maybeExecuted: true)))
+      end(statement, QueryError(fault, connectionUsable: false, maybeExecuted: true))
     } else {
       state = .over(fault)
     }
@@ -205,32 +209,39 @@ public actor Connection {
 
   /// Runs one statement and returns all of its rows.
   ///
-  /// One at a time: a second call while one runs throws without touching it. Cancelling the task makes it throw at
-  /// once; the server is asked to stop, and the connection is not usable any more. Throws also for a statement or
-  /// parameter with a zero byte, and for COPY, which needs another call.
+  /// One at a time: a second call while one runs throws without touching it. Throws also for a statement or
+  /// parameter with a zero byte, and for COPY, which is not offered.
+  ///
+  /// When its task is cancelled, or it has no answer within `timeout`, the server is asked to stop it. Nearly always
+  /// the server confirms that within milliseconds: then this throws with SQLSTATE 57014, and the connection can be
+  /// used on (an open transaction has failed). If the statement ended before it could be stopped, its result is
+  /// returned, or its own error thrown. Without a word from the server for `stopPatience` the connection is given up.
   ///
   /// A statement that is asked again on the same connection is prepared at the server, and prepared anew when the
   /// server has lost it or what it returns has changed; within a transaction that error is thrown, because the
   /// transaction has failed with it.
   public func query(
-    _ sql: String, _ parameters: [Parameter] = []
+    _ sql: String, _ parameters: [Parameter] = [], timeout: Duration? = nil
   ) async throws(QueryError) -> QueryResult {
+    let limit = timeout.map { TimeLimit(timeout: $0, deadline: EventLoop.now() + $0) }
     let result: QueryResult
     // A failed transaction takes nothing but its end: no DEALLOCATE to make room for a ROLLBACK that is asked again.
     let plan = transactionStatus == .inFailedTransaction ? .unnamed : cache.plan(for: sql)
     switch plan {
-    case .prepared(let name): result = try await askPrepared(sql, name, parameters)
+    case .prepared(let name): result = try await askPrepared(sql, name, parameters, limit)
     case .prepare(let name, let dropped):
-      try await prepare(sql, name, dropping: dropped)
-      result = try await askPrepared(sql, name, parameters)
-    case .unnamed: result = try await askUnnamed(sql, parameters)
+      try await prepare(sql, name, dropping: dropped, limit)
+      result = try await askPrepared(sql, name, parameters, limit)
+    case .unnamed: result = try await askUnnamed(sql, parameters, limit)
     }
     if result.forgetsStatements { cache.forget() }
     return result
   }
 
-  private func askUnnamed(_ sql: String, _ parameters: [Parameter]) async throws(QueryError) -> QueryResult {
-    try await run { session throws(QueryError) in
+  private func askUnnamed(
+    _ sql: String, _ parameters: [Parameter], _ limit: TimeLimit? = nil
+  ) async throws(QueryError) -> QueryResult {
+    try await run(limit) { session throws(QueryError) in
       guard !sql.utf8.contains(0) else { throw self.zeroByte }
       return try self.send(parameters) { count, values in
         PQsendQueryParams(session.connection, sql, count, nil, values, nil, nil, 0)
@@ -239,10 +250,12 @@ public actor Connection {
   }
 
   /// Nothing is executed here, so a failure leaves nothing in doubt.
-  private func prepare(_ sql: String, _ name: String, dropping dropped: String?) async throws(QueryError) {
+  private func prepare(
+    _ sql: String, _ name: String, dropping dropped: String?, _ limit: TimeLimit? = nil
+  ) async throws(QueryError) {
     do throws(QueryError) {
-      if let dropped { try await deallocate(dropped) }
-      _ = try await run { session throws(QueryError) in
+      if let dropped { try await deallocate(dropped, limit) }
+      _ = try await run(limit) { session throws(QueryError) in
         PQsendPrepare(session.connection, name, sql, 0, nil) == 1
       }
     } catch {
@@ -254,18 +267,18 @@ public actor Connection {
     cache.prepared(sql, as: name)
   }
 
-  private func deallocate(_ name: String) async throws(QueryError) {
-    _ = try await run { session throws(QueryError) in
+  private func deallocate(_ name: String, _ limit: TimeLimit?) async throws(QueryError) {
+    _ = try await run(limit) { session throws(QueryError) in
       PQsendQuery(session.connection, "DEALLOCATE " + name) == 1
     }
   }
 
   private func askPrepared(
-    _ sql: String, _ name: String, _ parameters: [Parameter]
+    _ sql: String, _ name: String, _ parameters: [Parameter], _ limit: TimeLimit? = nil
   ) async throws(QueryError) -> QueryResult {
     planIsOutdated = false
     do throws(QueryError) {
-      let result = try await run { session throws(QueryError) in
+      let result = try await run(limit) { session throws(QueryError) in
         try self.send(parameters) { count, values in
           // Passed as it is, the name would be copied into an array first.
           name.withCString { PQsendQueryPrepared(session.connection, $0, count, values, nil, nil, 0) }
@@ -286,8 +299,8 @@ public actor Connection {
         throw error
       }
       guard transactionStatus == .idle else { throw error }
-      if let outdated { try await deallocate(outdated) }
-      return try await askUnnamed(sql, parameters)
+      if let outdated { try await deallocate(outdated, limit) }
+      return try await askUnnamed(sql, parameters, limit)
     }
   }
 
@@ -306,12 +319,13 @@ public actor Connection {
 
   /// Asks an empty query: one round trip, and nothing for the server to do.
   public func ping() async throws(QueryError) {
-    _ = try await run { session throws(QueryError) in PQsendQuery(session.connection, "") == 1 }
+    _ = try await run(nil) { session throws(QueryError) in PQsendQuery(session.connection, "") == 1 }
   }
 
   private func run(
-    _ send: (Session) throws(QueryError) -> Bool
+    _ limit: TimeLimit?, _ send: (Session) throws(QueryError) -> Bool
   ) async throws(QueryError) -> QueryResult {
+    if let limit, limit.deadline <= EventLoop.now() { throw notSent("not sent within \(limit.timeout)") }
     let session = try readyForStatement()
     guard try send(session) else {
       if session.isBroken {
@@ -328,11 +342,13 @@ public actor Connection {
     let number = statements
     let outcome = await withTaskCancellationHandler {
       await withUnsafeContinuation { continuation in
-        state = .running(session, Statement(number: number, continuation: continuation))
+        var statement = Statement(number: number, continuation: continuation)
+        if let limit { statement.timer = timer(for: number, limit) }
+        state = .running(session, statement)
         flush(session)
       }
     } onCancel: {
-      self.loop.post { self.assumeIsolated { $0.cancelStatement(number) } }
+      self.loop.post { self.assumeIsolated { $0.stop(number, .cancelled) } }
     }
     return try outcome.get()
   }
@@ -364,27 +380,13 @@ public actor Connection {
     return QueryError(fault, connectionUsable: false, maybeExecuted: false)
   }
 
-  /// Asks the server to stop the statement that runs, if one does. Unlike cancelling its task this leaves the
-  /// connection in use: the statement fails with 57014, or ends otherwise, and whoever called it still hears so.
-  /// The request goes its own way, so it may come too late, and then meet the statement after it.
-  public func requestCancel() {
-    if case .running(let session, _) = state { CancelRequest.send(to: session) }
-  }
-
-  private func cancelStatement(_ number: UInt64) {
-    guard case .running(let session, let statement) = state, statement.number == number else { return }
-    CancelRequest.send(to: session)
-    abandon(session, statement, "cancelled")
-  }
-
   /// Gives the connection up because of what a statement left it in.
-  private func abandon(_ session: Session, _ statement: Statement, _ why: String) {
-    let fault = Fault(.other, at: .query, host: hostLabel, message: why)
+  func abandon(_ statement: Statement, _ why: String, _ kind: Fault.Kind = .other) {
+    let fault = Fault(kind, at: .query, host: hostLabel, message: why)
     stopWatching()
     state = .over(fault)
     endHandler = nil
-    statement.continuation.resume(
-      returning: .failure(QueryError(fault, connectionUsable: false, maybeExecuted: true)))
+    end(statement, QueryError(fault, connectionUsable: false, maybeExecuted: true))
   }
 
   // MARK: - The socket
@@ -445,13 +447,13 @@ public actor Connection {
     case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY:
       statement.result = memory
     case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
-      return abandon(session, statement, "COPY cannot be run as a query")
+      return abandon(statement, "COPY cannot be run as a query")
     default:
       guard let code = ErrorField.sqlState.value(in: memory.result).flatMap({ SQLState($0) }) else {
         // libpq's own: the connection is lost, or it ran out of memory in the middle of an answer.
         if session.isBroken { return lost(session) }
         let text = PQresultErrorMessage(memory.result).map { String(cString: $0) } ?? ""
-        return abandon(session, statement, oneLine(text))
+        return abandon(statement, oneLine(text))
       }
       if session.lastWords.hear(memory.result) { return lost(session) }
       let message = oneLine(ErrorField.message.value(in: memory.result) ?? "")
@@ -465,15 +467,32 @@ public actor Connection {
 
   /// A complete answer counts, also when the end of the session was read together with it.
   private func finishStatement(_ session: Session) {
-    guard case .running(_, let statement) = state else { return }
-    if let failure = statement.failure {
-      state = .idle(session)
-      statement.continuation.resume(returning: .failure(failure))
-    } else if let result = statement.result {
-      state = .idle(session)
-      statement.continuation.resume(returning: .success(QueryResult(result)))
-    } else {
-      lost(session)
+    guard case .running(_, var statement) = state else { return }
+    guard statement.result != nil || statement.failure != nil else { return lost(session) }
+    // A request to cancel that is still on its way would meet the next statement.
+    if statement.stop?.isUnderWay == true {
+      statement.isComplete = true
+      state = .running(session, statement)
+      return
     }
+    statement.isComplete = true
+    state = .idle(session)
+    end(statement, nil)
+  }
+
+  /// Tells the caller what was answered, if that is complete, or else `error`. With an error the connection is over.
+  func end(_ statement: Statement, _ error: QueryError?) {
+    cancelTimers(of: statement)
+    let outcome: Result<QueryResult, QueryError>
+    if statement.isComplete, var failure = statement.failure {
+      statement.stop?.explain(&failure)
+      if error != nil { failure.connectionUsable = false }
+      outcome = .failure(failure)
+    } else if statement.isComplete, let result = statement.result {
+      outcome = .success(QueryResult(result))
+    } else {
+      outcome = .failure(error ?? unusable())
+    }
+    statement.continuation.resume(returning: outcome)
   }
 }

@@ -152,26 +152,6 @@ import Testing
     }
   }
 
-  @Test("a cancelled statement throws at once, stops at the server, and gives its connection up")
-  func cancellation() async throws {
-    try await withConnection { connection, server in
-      let statement = Task { try await connection.query("select pg_sleep(600)") }
-      #expect(await eventually { await connection.transactionStatus == .active })
-      statement.cancel()
-      await #expect { try await statement.value } throws: {
-        guard let error = $0 as? QueryError else { return false }
-        return !error.connectionUsable && error.maybeExecuted && error.fault.message == "cancelled"
-      }
-      #expect(await failure(of: connection, "select 1")?.connectionUsable == false)
-      #expect(
-        await eventually {
-          try await server.sql(
-            "select count(*) from pg_stat_activity where query like '%pg_sleep(600)%' and state = 'active' and pid <> pg_backend_pid()"
-          ) == "0"
-        })
-    }
-  }
-
   @Test("a task that is cancelled already sends nothing, and the connection stays good")
   func cancelledBefore() async throws {
     try await withConnection { connection, _ in

@@ -187,7 +187,7 @@ import WarmPool
     }
   }
 
-  @Test("cancelled in its body, a transaction is rolled back; cancelled in COMMIT, it is unknown")
+  @Test("cancelled in its body, a transaction is rolled back; cancelled in COMMIT too, and that is certain")
   func cancelled() async throws {
     try await withTable { pool, postgres in
       let inserted = Count()
@@ -221,8 +221,10 @@ import WarmPool
         try await committing.value
         Issue.record("committed")
       } catch let error as PoolError {
-        #expect(error.kind == .commitUnknown)
+        #expect(error.kind == .query && error.fault?.sqlState == .queryCanceled)
+        #expect(!error.maybeExecuted)
       }
+      #expect(try await values(postgres) == "none")
     }
   }
 

@@ -1,0 +1,120 @@
+import EventLoop
+import PoolCore
+
+/// Statements that are stopped before they end by themselves.
+extension Connection {
+  /// How long the server has to confirm that it has stopped a statement, before its connection is given up.
+  public static let stopPatience: Duration = .seconds(1)
+
+  /// How long a statement may take, all its round trips together.
+  struct TimeLimit {
+    let timeout: Duration
+    let deadline: Instant
+  }
+
+  /// A statement that the server was asked to stop.
+  ///
+  /// PostgreSQL is asked on a connection of its own, which says nothing about which statement is meant. So the
+  /// statement's connection is free again only when both have ended: its answer has come, and the server has closed
+  /// the other connection, which it does after it has signalled the session.
+  struct Stop {
+    enum Cause {
+      /// By `requestCancel`: whoever asked the statement waits on.
+      case request
+      case cancelled
+      case timedOut(Duration)
+    }
+
+    var cause: Cause
+    /// The server may still be about to signal the session.
+    var isUnderWay = true
+    /// Gives the connection up.
+    var timer: TimerToken?
+
+    /// Says why there was an error, where it was for this.
+    func explain(_ failure: inout QueryError) {
+      if failure.fault.sqlState == .queryCanceled, let why { failure.fault.message = why }
+    }
+
+    /// Nil where the server's own words say enough.
+    var why: String? {
+      switch cause {
+      case .request: nil
+      case .cancelled: "cancelled"
+      case .timedOut(let timeout): "no answer within \(timeout)"
+      }
+    }
+  }
+
+  /// Asks the server to stop the statement that runs, if one does. Whoever called it waits on, for the error 57014 or
+  /// however else it ends; the connection stays in use.
+  public func requestCancel() {
+    if case .running(_, let statement) = state { stop(statement.number, .request) }
+  }
+
+  func timer(for number: UInt64, _ limit: TimeLimit) -> TimerToken {
+    loop.schedule(at: limit.deadline) { [weak self] in
+      self?.assumeIsolated { $0.stop(number, .timedOut(limit.timeout)) }
+    }
+  }
+
+  func stop(_ number: UInt64, _ cause: Stop.Cause) {
+    guard case .running(let session, var statement) = state, statement.number == number else { return }
+    var stop: Stop
+    if let earlier = statement.stop {
+      // Nobody waits without a bound once the caller wants to leave.
+      guard case .request = earlier.cause, cause.isBounded else { return }
+      stop = earlier
+      stop.cause = cause
+    } else {
+      stop = Stop(cause: cause)
+      let isSent = CancelRequest.send(to: session) { [weak self, loop] isDelivered in
+        loop.post { [weak self] in
+          self?.assumeIsolated { $0.stopRequestEnded(number, isDelivered: isDelivered) }
+        }
+      }
+      guard isSent else {
+        if cause.isBounded { abandon(statement, stop.why ?? "") }
+        return
+      }
+    }
+    if cause.isBounded {
+      stop.timer = loop.schedule(at: EventLoop.now() + Self.stopPatience) { [weak self] in
+        self?.assumeIsolated { $0.giveUp(number) }
+      }
+    }
+    statement.stop = stop
+    state = .running(session, statement)
+  }
+
+  private func stopRequestEnded(_ number: UInt64, isDelivered: Bool) {
+    guard case .running(let session, var statement) = state, statement.number == number else { return }
+    // What was not delivered for certain may still arrive, at whatever runs by then.
+    guard isDelivered else { return giveUp(number) }
+    statement.stop?.isUnderWay = false
+    state = .running(session, statement)
+    guard statement.isComplete else { return }
+    state = .idle(session)
+    end(statement, nil)
+  }
+
+  private func giveUp(_ number: UInt64) {
+    guard case .running(_, let statement) = state, statement.number == number, let stop = statement.stop
+    else {
+      return
+    }
+    let kind: Fault.Kind = if case .timedOut = stop.cause { .timedOut } else { .other }
+    abandon(statement, (stop.why ?? "cancelled") + ", and the server did not confirm that it stopped", kind)
+  }
+
+  func cancelTimers(of statement: Statement) {
+    if let timer = statement.timer { loop.cancel(timer) }
+    if let timer = statement.stop?.timer { loop.cancel(timer) }
+  }
+}
+
+extension Connection.Stop.Cause {
+  fileprivate var isBounded: Bool {
+    if case .request = self { false } else { true }
+  }
+}
