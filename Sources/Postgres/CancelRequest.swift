@@ -47,6 +47,11 @@ private final class Errand {
 private func sendCancelRequest(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
   clinux_name_thread("cancel")
   guard let argument else { return nil }
+  // libpq sends without asking to be spared it, and a service that uses the pool may not ignore it.
+  var brokenPipe = sigset_t()
+  sigemptyset(&brokenPipe)
+  sigaddset(&brokenPipe, SIGPIPE)
+  pthread_sigmask(SIG_BLOCK, &brokenPipe, nil)
   let errand = Unmanaged<Errand>.fromOpaque(argument).takeRetainedValue()
   let isDelivered = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { complaint in
     PQcancel(errand.request, complaint.baseAddress, Int32(complaint.count)) == 1

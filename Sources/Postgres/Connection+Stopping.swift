@@ -107,7 +107,7 @@ extension Connection {
     abandon(statement, (stop.why ?? "cancelled") + ", and the server did not confirm that it stopped", kind)
   }
 
-  func cancelTimers(of statement: Statement) {
+  func cancelTimers(of statement: RunningStatement) {
     if let timer = statement.timer { loop.cancel(timer) }
     if let timer = statement.stop?.timer { loop.cancel(timer) }
   }

@@ -31,27 +31,39 @@ public actor Connection {
   private var planIsOutdated = false
 
   enum State {
-    /// → running, over, closed
+    /// → running, streaming, over, closed
     case idle(Session)
     /// → idle, over, closed
-    case running(Session, Statement)
+    case running(Session, RunningStatement)
+    /// Rows are taken a batch at a time. → idle, over, closed
+    case streaming(Session, RowStream)
     /// Of no use any more, by the server, the network or a cancelled statement. → closed
     case over(Fault)
     case closed
   }
 
   /// A statement that waits for its answer.
-  struct Statement {
+  struct RunningStatement {
     let number: UInt64
     let continuation: UnsafeContinuation<Result<QueryResult, QueryError>, Never>
     var result: ResultMemory?
     var failure: QueryError?
+    /// Set for a batch; then `result` is the last one.
+    var pipeline: Pipeline?
     /// The server is ready for the next one.
     var isComplete = false
     /// Stops it when its time is up.
     var timer: TimerToken?
     /// The server was asked to stop it.
     var stop: Stop?
+  }
+
+  /// The session, as long as there is one.
+  private var session: Session? {
+    switch state {
+    case .idle(let session), .running(let session, _), .streaming(let session, _): session
+    case .over, .closed: nil
+    }
   }
 
   /// Takes over a session that has just logged in. On the loop.
@@ -77,7 +89,7 @@ public actor Connection {
 
   isolated deinit { close() }
 
-  private func startWatching(_ session: Session) -> SystemError? {
+  func startWatching(_ session: Session) -> SystemError? {
     do throws(SystemError) {
       watch = try loop.watch(session.descriptor) { [weak self] readiness in
         self?.assumeIsolated { $0.socketIsReady(readiness) }
@@ -105,32 +117,39 @@ public actor Connection {
     state = .closed
     stopWatching()
     endHandler = nil
-    if case .running(_, let statement) = old {
-      let fault = Fault(
-        .other, at: .query, host: hostLabel, message: "connection closed while the statement ran")
+    let fault = Fault(
+      .other, at: .query, host: hostLabel, message: "connection closed while the statement ran")
+    switch old {
+    case .running(_, let statement):
       end(statement, QueryError(fault, connectionUsable: false, maybeExecuted: true))
+    case .streaming(_, let stream): stream.end(with: fault)
+    case .idle, .over, .closed: break
     }
     // The session, and with it the socket, ends here with its last reference.
   }
 
   /// Before the socket is closed, which libpq does on its own when the connection is lost.
-  private func stopWatching() {
+  func stopWatching() {
     watch?.cancel()
     watch = nil
   }
 
   /// The server or the network has ended it.
-  private func lost(_ session: Session) {
+  func lost(_ session: Session) {
     var fault = reason(of: session)
     stopWatching()
     let handler = endHandler
     endHandler = nil
-    if case .running(_, let statement) = state {
+    switch state {
+    case .running(_, let statement):
       fault.step = .query
       state = .over(fault)
       end(statement, QueryError(fault, connectionUsable: false, maybeExecuted: true))
-    } else {
+    case .streaming(_, let stream):
+      fault.step = .query
       state = .over(fault)
+      stream.end(with: fault)
+    case .idle, .over, .closed: state = .over(fault)
     }
     handler?(fault)
   }
@@ -147,16 +166,13 @@ public actor Connection {
 
   /// Where the session stands in a transaction. `unknown` for a connection that is over.
   public var transactionStatus: TransactionStatus {
-    switch state {
-    case .idle(let session), .running(let session, _):
-      switch PQtransactionStatus(session.connection) {
-      case PQTRANS_IDLE: .idle
-      case PQTRANS_ACTIVE: .active
-      case PQTRANS_INTRANS: .inTransaction
-      case PQTRANS_INERROR: .inFailedTransaction
-      default: .unknown
-      }
-    case .over, .closed: .unknown
+    guard let session else { return .unknown }
+    return switch PQtransactionStatus(session.connection) {
+    case PQTRANS_IDLE: .idle
+    case PQTRANS_ACTIVE: .active
+    case PQTRANS_INTRANS: .inTransaction
+    case PQTRANS_INERROR: .inFailedTransaction
+    default: .unknown
     }
   }
 
@@ -167,10 +183,7 @@ public actor Connection {
   /// A look at the socket (a fraction of a microsecond): nothing to read, so nothing has ended it, as far as this
   /// machine knows. False for a connection that is over.
   public var isQuiet: Bool {
-    switch state {
-    case .idle(let session), .running(let session, _): isQuiet(session)
-    case .over, .closed: false
-    }
+    session.map(isQuiet) ?? false
   }
 
   /// Reads what has arrived on an idle connection: then it is known whether it goes on. True if it does.
@@ -187,19 +200,13 @@ public actor Connection {
   /// What the server has reported about itself (PostgreSQL manual, 34.2 "PQparameterStatus"), such as
   /// `server_encoding`; nil if it reports no such thing, or the connection is over.
   public func parameterStatus(_ name: String) -> String? {
-    switch state {
-    case .idle(let session), .running(let session, _): session.parameterStatus(name)
-    case .over, .closed: nil
-    }
+    session?.parameterStatus(name)
   }
 
   /// The address of this end, as PostgreSQL's `host(inet)` writes it; nil for a Unix socket, and for a connection
   /// that is over.
   public var localAddress: String? {
-    switch state {
-    case .idle(let session), .running(let session, _): session.localAddress
-    case .over, .closed: nil
-    }
+    session?.localAddress
   }
 
   /// As the server last reported: 14 and later do at the login, and with the first answer after a promotion.
@@ -304,7 +311,7 @@ public actor Connection {
     }
   }
 
-  private func send(
+  func send(
     _ parameters: [Parameter], _ body: (Int32, UnsafePointer<UnsafePointer<CChar>?>?) -> Int32
   ) throws(QueryError) -> Bool {
     if parameters.isEmpty { return body(0, nil) == 1 }
@@ -313,7 +320,7 @@ public actor Connection {
     return withCStrings(texts) { body(Int32(clamping: texts.count), $0) == 1 }
   }
 
-  private var zeroByte: QueryError {
+  var zeroByte: QueryError {
     notSent("a statement or parameter of PostgreSQL cannot hold a zero byte")
   }
 
@@ -322,27 +329,18 @@ public actor Connection {
     _ = try await run(nil) { session throws(QueryError) in PQsendQuery(session.connection, "") == 1 }
   }
 
-  private func run(
-    _ limit: TimeLimit?, _ send: (Session) throws(QueryError) -> Bool
+  func run(
+    _ limit: TimeLimit?, pipeline: Pipeline? = nil, _ send: (Session) throws(QueryError) -> Bool
   ) async throws(QueryError) -> QueryResult {
     if let limit, limit.deadline <= EventLoop.now() { throw notSent("not sent within \(limit.timeout)") }
     let session = try readyForStatement()
-    guard try send(session) else {
-      if session.isBroken {
-        lost(session)
-        // A long statement may have left in part.
-        var error = unusable()
-        error.maybeExecuted = true
-        throw error
-      }
-      // libpq itself refused it, such as more than 65,535 parameters.
-      throw notSent(oneLine(session.errorMessage))
-    }
+    guard try send(session) else { throw refusedByLibrary(session) }
     statements += 1
     let number = statements
     let outcome = await withTaskCancellationHandler {
       await withUnsafeContinuation { continuation in
-        var statement = Statement(number: number, continuation: continuation)
+        var statement = RunningStatement(number: number, continuation: continuation)
+        statement.pipeline = pipeline
         if let limit { statement.timer = timer(for: number, limit) }
         state = .running(session, statement)
         flush(session)
@@ -353,10 +351,22 @@ public actor Connection {
     return try outcome.get()
   }
 
-  private func readyForStatement() throws(QueryError) -> Session {
+  /// It could not be sent.
+  func refusedByLibrary(_ session: Session) -> QueryError {
+    // Such as more than 65,535 parameters.
+    guard session.isBroken else { return notSent(oneLine(session.errorMessage)) }
+    lost(session)
+    // A long statement may have left in part.
+    var error = unusable()
+    error.maybeExecuted = true
+    return error
+  }
+
+  func readyForStatement() throws(QueryError) -> Session {
     switch state {
     case .closed, .over: throw unusable()
-    case .running: throw notSent("another statement is running on this connection; it takes one at a time")
+    case .running, .streaming:
+      throw notSent("another statement is running on this connection; it takes one at a time")
     case .idle(let session):
       if Task.isCancelled { throw notSent("cancelled before it was sent") }
       // What the server has said meanwhile (that it ends this session, perhaps) is read first: then not a byte of
@@ -367,12 +377,12 @@ public actor Connection {
     }
   }
 
-  private func notSent(_ why: String) -> QueryError {
+  func notSent(_ why: String) -> QueryError {
     QueryError(
       Fault(.other, at: .query, host: hostLabel, message: why), connectionUsable: true, maybeExecuted: false)
   }
 
-  private func unusable() -> QueryError {
+  func unusable() -> QueryError {
     let fault =
       if case .over(let fault) = state { fault } else {
         Fault(.other, at: .query, host: hostLabel, message: "the connection is closed")
@@ -381,12 +391,16 @@ public actor Connection {
   }
 
   /// Gives the connection up because of what a statement left it in.
-  func abandon(_ statement: Statement, _ why: String, _ kind: Fault.Kind = .other) {
+  func abandon(_ statement: RunningStatement, _ why: String, _ kind: Fault.Kind = .other) {
     let fault = Fault(kind, at: .query, host: hostLabel, message: why)
+    giveUp(because: fault)
+    end(statement, QueryError(fault, connectionUsable: false, maybeExecuted: true))
+  }
+
+  func giveUp(because fault: Fault) {
     stopWatching()
     state = .over(fault)
     endHandler = nil
-    end(statement, QueryError(fault, connectionUsable: false, maybeExecuted: true))
   }
 
   // MARK: - The socket
@@ -398,14 +412,18 @@ public actor Connection {
       // Everything but "you may write" has its cause in what can be read.
       if readiness != .write { read(session) }
       if case .running = state { flush(session) }
+    case .streaming(let session, let stream): streamIsReady(session, stream)
     case .over, .closed: break
     }
   }
 
+  func watchForReading() { watch?.interest = .read }
+  func watchForWriting() { watch?.interest = [.read, .write] }
+
   private func flush(_ session: Session) {
     switch PQflush(session.connection) {
-    case 0: watch?.interest = .read
-    case 1: watch?.interest = [.read, .write]
+    case 0: watchForReading()
+    case 1: watchForWriting()
     default: lost(session)
     }
   }
@@ -423,19 +441,21 @@ public actor Connection {
 
   private var isOpen: Bool {
     switch state {
-    case .idle, .running: true
+    case .idle, .running, .streaming: true
     case .over, .closed: false
     }
   }
 
   private func handleInput(_ session: Session) {
     // Also parses notices and parameter changes of an idle session.
-    while PQisBusy(session.connection) == 0, case .running = state {
-      guard let result = PQgetResult(session.connection) else {
+    while PQisBusy(session.connection) == 0, case .running(_, let statement) = state {
+      if let result = PQgetResult(session.connection) {
+        take(ResultMemory(result), session)
+      } else if statement.pipeline?.isSynced != false {
+        // Otherwise it was the end of one statement of a batch.
         finishStatement(session)
         break
       }
-      take(ResultMemory(result), session)
     }
     // Nobody can ask for notifications yet; unread they would pile up.
     while let notification = PQnotifies(session.connection) { PQfreemem(notification) }
@@ -446,6 +466,9 @@ public actor Connection {
     switch PQresultStatus(memory.result) {
     case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY:
       statement.result = memory
+      statement.pipeline?.results.append(QueryResult(memory))
+    case PGRES_PIPELINE_SYNC: statement.pipeline?.isSynced = true
+    case PGRES_PIPELINE_ABORTED: break
     case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
       return abandon(statement, "COPY cannot be run as a query")
     default:
@@ -456,19 +479,26 @@ public actor Connection {
         return abandon(statement, oneLine(text))
       }
       if session.lastWords.hear(memory.result) { return lost(session) }
-      let message = oneLine(ErrorField.message.value(in: memory.result) ?? "")
-      let fault = Fault(.server(code), at: .query, host: hostLabel, message: message)
-      statement.failure = QueryError(fault, connectionUsable: true, maybeExecuted: true)
+      statement.failure = refusal(memory, code)
       // 0A000 has many causes, and the message speaks the server's language: the routine tells.
       planIsOutdated = ErrorField.routine.value(in: memory.result) == "RevalidateCachedQuery"
     }
     state = .running(session, statement)
   }
 
+  func refusal(_ memory: ResultMemory, _ code: SQLState) -> QueryError {
+    let message = oneLine(ErrorField.message.value(in: memory.result) ?? "")
+    let fault = Fault(.server(code), at: .query, host: hostLabel, message: message)
+    return QueryError(fault, connectionUsable: true, maybeExecuted: true)
+  }
+
   /// A complete answer counts, also when the end of the session was read together with it.
   private func finishStatement(_ session: Session) {
     guard case .running(_, var statement) = state else { return }
     guard statement.result != nil || statement.failure != nil else { return lost(session) }
+    if statement.pipeline != nil, !statement.isComplete, PQexitPipelineMode(session.connection) != 1 {
+      return abandon(statement, oneLine(session.errorMessage))
+    }
     // A request to cancel that is still on its way would meet the next statement.
     if statement.stop?.isUnderWay == true {
       statement.isComplete = true
@@ -481,7 +511,7 @@ public actor Connection {
   }
 
   /// Tells the caller what was answered, if that is complete, or else `error`. With an error the connection is over.
-  func end(_ statement: Statement, _ error: QueryError?) {
+  func end(_ statement: RunningStatement, _ error: QueryError?) {
     cancelTimers(of: statement)
     let outcome: Result<QueryResult, QueryError>
     if statement.isComplete, var failure = statement.failure {

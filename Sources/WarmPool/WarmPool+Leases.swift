@@ -83,10 +83,12 @@ extension WarmPool {
     return true
   }
 
-  /// Nothing that fails within a transaction of ours has been executed: it is not committed.
-  private func failure(_ error: QueryError, of loan: Loan) -> PoolError {
+  /// What the server answered with an error was not executed, and nothing that fails within a transaction of ours: it
+  /// is not committed.
+  func failure(_ error: QueryError, of loan: Loan) -> PoolError {
     PoolError(
-      .query, fault: error.fault, maybeExecuted: error.maybeExecuted && loan.depth == 0,
+      .query, fault: error.fault,
+      maybeExecuted: error.maybeExecuted && !error.connectionUsable && loan.depth == 0,
       pool: core.snapshot(at: EventLoop.now()).pool)
   }
 

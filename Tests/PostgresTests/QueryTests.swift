@@ -6,28 +6,6 @@ import Testing
 @testable import Postgres
 
 @Suite("statements") struct QueryTests {
-  private func withConnection(
-    _ url: (TestPostgres) -> String = { $0.unixURL }, _ body: (Connection, TestPostgres) async throws -> Void
-  ) async throws {
-    try await withPostgres { server in
-      try await withLoop { loop in
-        let connection = try await connector(url(server), on: loop).login()
-        try await body(connection, server)
-        await connection.close()
-      }
-    }
-  }
-
-  /// What a statement that has to fail throws.
-  private func failure(of connection: Connection, _ sql: String, _ parameters: [Parameter] = []) async
-    -> QueryError?
-  {
-    do throws(QueryError) {
-      _ = try await connection.query(sql, parameters)
-      return nil
-    } catch { return error }
-  }
-
   @Test("rows, columns, nulls, and nothing where there is nothing")
   func result() async throws {
     try await withConnection { connection, _ in

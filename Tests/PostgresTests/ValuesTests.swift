@@ -7,16 +7,6 @@ import Testing
 
 /// Values go to a real server and come back as they were.
 @Suite("typed values") struct ValuesTests {
-  private func withConnection(_ body: (Connection) async throws -> Void) async throws {
-    try await withPostgres { server in
-      try await withLoop { loop in
-        let connection = try await connector(server.unixURL, on: loop).login()
-        try await body(connection)
-        await connection.close()
-      }
-    }
-  }
-
   /// What `value` is after a way to the server and back.
   private func trip<Value: ColumnDecodable>(
     _ value: Value, _ parameter: Parameter, as type: String, _ connection: Connection
@@ -27,7 +17,7 @@ import Testing
 
   @Test("numbers, at the ends of their ranges too")
   func numbers() async throws {
-    try await withConnection { connection in
+    try await withConnection { connection, _ in
       for value in [0, 1, -1, 42, .max, .min] {
         let back = try await trip(value, Parameter(value), as: "int8", connection)
         #expect(back == value)
@@ -53,7 +43,7 @@ import Testing
 
   @Test("truth, text, bytes, UUIDs and NULL")
   func others() async throws {
-    try await withConnection { connection in
+    try await withConnection { connection, _ in
       for value in [true, false] {
         let back = try await trip(value, Parameter(value), as: "bool", connection)
         #expect(back == value)
@@ -83,7 +73,7 @@ import Testing
 
   @Test("moments: far past and future, before Christ, fractions, infinities, every time zone")
   func moments() async throws {
-    try await withConnection { connection in
+    try await withConnection { connection, _ in
       let epoch = Timestamp(microsecondsSince1970: 0)
       #expect(epoch.description == "1970-01-01 00:00:00+00")
       #expect(Timestamp("2026-11-21 08:30:00.5+02")?.description == "2026-11-21 06:30:00.5+00")
@@ -113,7 +103,7 @@ import Testing
     let given = ProcessInfo.processInfo.environment["WARMGATE_TEST_SEED"].flatMap(UInt64.init)
     let seed = given ?? .random(in: 0...9999)
     var random = RandomSource(seed: seed)
-    try await withConnection { connection in
+    try await withConnection { connection, _ in
       for _ in 0..<200 {
         let number = Int64.random(in: .min ... .max, using: &random)
         let double = Double(bitPattern: random.next())
@@ -139,7 +129,7 @@ import Testing
 
   @Test("what cannot be read says which column, what was wanted and what is there")
   func errors() async throws {
-    try await withConnection { connection in
+    try await withConnection { connection, _ in
       let row = try await connection.query(
         "SELECT 300 AS n, NULL AS nothing, 'abc' AS word, repeat('9', 200) AS long, 1.5 AS fraction, '' AS empty"
       ).rows[0]
@@ -178,7 +168,7 @@ import Testing
       var small: UInt8
     }
     struct Nested: Decodable { var id: [Int] }
-    try await withConnection { connection in
+    try await withConnection { connection, _ in
       let sql = """
         SELECT 7 AS id, NULL::text AS name, 'high' AS level, timestamptz '1970-01-01 00:00:01+00' AS seen,
           '6f1c2b52-0d8e-4c5a-9f00-0123456789ab'::uuid AS key, '\\x0102'::bytea AS bytes, 200 AS small, 'more' AS more

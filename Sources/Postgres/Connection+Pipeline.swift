@@ -1,0 +1,71 @@
+import CLibpq
+import EventLoop
+import PoolCore
+
+/// A statement of a batch.
+public struct Statement: Hashable, Sendable {
+  public var sql: String
+  public var parameters: [Parameter]
+
+  public init(_ sql: String, _ parameters: [Parameter] = []) {
+    self.sql = sql
+    self.parameters = parameters
+  }
+}
+
+/// What has been answered of a batch. Touched on the loop alone.
+final class Pipeline {
+  var results: [QueryResult] = []
+  /// The server has come to its end.
+  var isSynced = false
+}
+
+extension Connection {
+  /// Runs several statements in one round trip (PostgreSQL manual, 34.5 "Pipeline Mode"), and returns their results in
+  /// order.
+  ///
+  /// They are one implicit transaction, unless one is open or they begin one: if one fails, those after it are not run
+  /// and those before it are undone. The error's message says which one it was.
+  public func pipeline(
+    _ statements: [Statement], timeout: Duration? = nil
+  ) async throws(QueryError) -> [QueryResult] {
+    guard !statements.isEmpty else { return [] }
+    // Whatever libpq would refuse halfway is refused here: a batch that was begun has to be sent whole.
+    for statement in statements {
+      guard statement.parameters.count <= UInt16.max else { throw notSent("more than 65535 parameters") }
+      guard !statement.sql.utf8.contains(0),
+        !statement.parameters.contains(where: { $0.text?.utf8.contains(0) == true })
+      else { throw zeroByte }
+    }
+    let pipeline = Pipeline()
+    let limit = timeout.map { TimeLimit(timeout: $0, deadline: EventLoop.now() + $0) }
+    do throws(QueryError) {
+      _ = try await run(limit, pipeline: pipeline) { session throws(QueryError) in
+        guard PQenterPipelineMode(session.connection) == 1 else { return false }
+        for statement in statements {
+          let isQueued = try self.send(statement.parameters) { count, values in
+            PQsendQueryParams(session.connection, statement.sql, count, nil, values, nil, nil, 0)
+          }
+          guard isQueued else { throw self.brokenOff(session) }
+        }
+        guard PQpipelineSync(session.connection) == 1 else { throw self.brokenOff(session) }
+        return true
+      }
+    } catch {
+      var error = error
+      if case .server = error.fault.kind {
+        error.fault.message =
+          "statement \(pipeline.results.count + 1) of \(statements.count): \(error.fault.message)"
+      }
+      throw error
+    }
+    return pipeline.results
+  }
+
+  /// Part of a batch is in libpq's hands, and the rest cannot be: without memory, or without a connection.
+  private func brokenOff(_ session: Session) -> QueryError {
+    let fault = Fault(.other, at: .query, host: hostLabel, message: oneLine(session.errorMessage))
+    giveUp(because: fault)
+    return QueryError(fault, connectionUsable: false, maybeExecuted: true)
+  }
+}
