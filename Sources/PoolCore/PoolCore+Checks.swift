@@ -46,11 +46,12 @@ extension PoolCore {
   }
 
   mutating func verifySuspects(at now: Instant) {
-    guard members.verifying < Self.suspectsAtOnce else { return }
+    guard hasSuspects, members.verifying < Self.suspectsAtOnce else { return }
     for id in members.idle.reversed() where members[id]?.doubt == .suspect {
       verify(id, at: now)
       if members.verifying >= Self.suspectsAtOnce { return }
     }
+    hasSuspects = false
   }
 
   private mutating func ask(_ id: ConnectionID, within time: Duration, at now: Instant) {
@@ -74,7 +75,9 @@ extension PoolCore {
     var late: [ConnectionID] = []
     var verifications = 0
     var isSuspectLate = false
-    for (id, member) in members.inOrder {
+    alarms.verifyDeadline = nil
+    guard members.checking + members.verifying > 0 else { return }
+    for (id, member) in members.all {
       let deadline: Instant
       switch member.state {
       case .checking: deadline = member.since + checkTimeout
@@ -92,6 +95,7 @@ extension PoolCore {
     }
     alarms.verifyDeadline = next
     guard !late.isEmpty else { return }
+    late.sort()
     let fault = Fault(.timedOut, at: .idle)
     record(fault, during: .connection, at: now)
     for id in late { close(id, .silent) }

@@ -46,6 +46,7 @@ extension PoolCore {
     }
     askProbe(at: now)
     for sibling in members.idle { members.update(sibling) { $0.doubt = .suspect } }
+    hasSuspects = true
     verifySuspects(at: now)
   }
 

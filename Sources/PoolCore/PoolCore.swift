@@ -34,6 +34,8 @@ public struct PoolCore: Sendable {
   var ageing = Ageing.none
   var lastPruned: Instant?
   var lastShutdown: Instant?
+  /// Some idle connection may have yet to be asked because a sibling was lost.
+  var hasSuspects = false
 
   var queue = WaitQueue()
   var leases: [LeaseID: ConnectionID] = [:]

@@ -6,6 +6,10 @@ extension Connection {
   /// How long the server has to confirm that it has stopped a statement, before its connection is given up.
   public static let stopPatience: Duration = .seconds(1)
 
+  /// A request that the server gets before the statement itself does nothing there. So it is repeated: after this
+  /// time, then after twice as long, and so on.
+  static let firstRepeat: Duration = .milliseconds(50)
+
   /// How long a statement may take, all its round trips together.
   struct TimeLimit {
     let timeout: Duration
@@ -30,6 +34,9 @@ extension Connection {
     var isUnderWay = true
     /// Gives the connection up.
     var timer: TimerToken?
+    var nextRepeat = Connection.firstRepeat
+    /// Asks once more.
+    var repeatTimer: TimerToken?
 
     /// Says why there was an error, where it was for this.
     func explain(_ failure: inout QueryError) {
@@ -68,11 +75,7 @@ extension Connection {
       stop.cause = cause
     } else {
       stop = Stop(cause: cause)
-      let isSent = CancelRequest.send(to: session) { [weak self, loop] isDelivered in
-        loop.post { [weak self] in
-          self?.assumeIsolated { $0.stopRequestEnded(number, isDelivered: isDelivered) }
-        }
-      }
+      let isSent = sendCancel(of: number, to: session)
       guard isSent else {
         if cause.isBounded { abandon(statement, stop.why ?? "") }
         return
@@ -92,10 +95,40 @@ extension Connection {
     // What was not delivered for certain may still arrive, at whatever runs by then.
     guard isDelivered else { return giveUp(number) }
     statement.stop?.isUnderWay = false
+    if statement.isComplete {
+      state = .idle(session)
+      return end(statement, nil)
+    }
+    repeatLater(&statement)
     state = .running(session, statement)
-    guard statement.isComplete else { return }
-    state = .idle(session)
-    end(statement, nil)
+  }
+
+  private func repeatLater(_ statement: inout RunningStatement) {
+    guard var stop = statement.stop else { return }
+    let number = statement.number
+    stop.repeatTimer = loop.schedule(at: EventLoop.now() + stop.nextRepeat) { [weak self] in
+      self?.assumeIsolated { $0.askAgain(number) }
+    }
+    stop.nextRepeat *= 2
+    statement.stop = stop
+  }
+
+  private func askAgain(_ number: UInt64) {
+    guard case .running(let session, var statement) = state, statement.number == number else { return }
+    if sendCancel(of: number, to: session) {
+      statement.stop?.isUnderWay = true
+    } else {
+      repeatLater(&statement)
+    }
+    state = .running(session, statement)
+  }
+
+  private func sendCancel(of number: UInt64, to session: Session) -> Bool {
+    CancelRequest.send(to: session) { [weak self, loop] isDelivered in
+      loop.post { [weak self] in
+        self?.assumeIsolated { $0.stopRequestEnded(number, isDelivered: isDelivered) }
+      }
+    }
   }
 
   private func giveUp(_ number: UInt64) {
@@ -110,6 +143,7 @@ extension Connection {
   func cancelTimers(of statement: RunningStatement) {
     if let timer = statement.timer { loop.cancel(timer) }
     if let timer = statement.stop?.timer { loop.cancel(timer) }
+    if let timer = statement.stop?.repeatTimer { loop.cancel(timer) }
   }
 }
 

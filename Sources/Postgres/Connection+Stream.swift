@@ -120,7 +120,7 @@ extension Connection {
         if let result = PQgetResult(session.connection) { PQclear(result) } else { isRead = true }
       }
       if isRead {
-        if !stream.isCancelDelivered { await withUnsafeContinuation { stream.wait($0) } }
+        if !stream.isCancelDelivered { await pause(stream) }
       } else {
         await arrival(session, stream, endsWithTask: false)
       }
@@ -156,15 +156,23 @@ extension Connection {
     guard isCurrent(stream) else { return }
     if endsWithTask {
       await withTaskCancellationHandler {
-        await withUnsafeContinuation { stream.wait($0) }
+        await pause(stream)
       } onCancel: {
         // Woken, it looks whether it is cancelled.
         loop.post { stream.wake() }
       }
     } else {
-      await withUnsafeContinuation { stream.wait($0) }
+      await pause(stream)
     }
     stopWatching()
+  }
+
+  /// A method, because a closure that does not capture the actor would run outside of it.
+  private func pause(_ stream: RowStream) async {
+    await withUnsafeContinuation { continuation in
+      assert(loop.isCurrent, "a stream is waited for on the loop")
+      stream.wait(continuation)
+    }
   }
 
   func streamIsReady(_ session: Session, _ stream: RowStream) {
@@ -175,7 +183,11 @@ extension Connection {
     while session.hasHiddenInput {
       guard PQconsumeInput(session.connection) == 1 else { return lost(session) }
     }
-    if PQisBusy(session.connection) == 0 { stream.wake() }
+    if PQisBusy(session.connection) == 0 {
+      // What has come is taken before more is read: behind the server's last words is the end of the connection.
+      stopWatching()
+      stream.wake()
+    }
   }
 
   private func sendRest(_ session: Session, _ stream: RowStream) {

@@ -111,7 +111,7 @@ public actor Connection {
   }
 
   /// Ends the session, with Terminate if it still stands, so that the server logs nothing unusual. A statement that
-  /// waits fails. Does not wait; a second call does nothing.
+  /// waits fails, and the server is asked to stop it. Does not wait; a second call does nothing.
   public func close() {
     let old = state
     state = .closed
@@ -120,13 +120,19 @@ public actor Connection {
     let fault = Fault(
       .other, at: .query, host: hostLabel, message: "connection closed while the statement ran")
     switch old {
-    case .running(_, let statement):
+    case .running(let session, let statement):
+      stopOrphan(of: session)
       end(statement, QueryError(fault, connectionUsable: false, maybeExecuted: true))
-    case .streaming(_, let stream): stream.end(with: fault)
+    case .streaming(let session, let stream):
+      stopOrphan(of: session)
+      stream.end(with: fault)
     case .idle, .over, .closed: break
     }
     // The session, and with it the socket, ends here with its last reference.
   }
+
+  /// The server looks at its client only between statements: without a word it would go on with this one to its end.
+  private func stopOrphan(of session: Session) { _ = CancelRequest.send(to: session) { _ in } }
 
   /// Before the socket is closed, which libpq does on its own when the connection is lost.
   func stopWatching() {

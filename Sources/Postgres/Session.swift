@@ -46,13 +46,14 @@ final class LastWords {
   private(set) var code: SQLState?
   private(set) var message = ""
 
-  /// Keeps what a notice or an error of a statement says if it ends the session: FATAL and PANIC do, and so does
-  /// 57P02 (another backend has crashed), which comes as a WARNING. Returns whether it does.
+  /// Keeps what a notice or an error of a statement says if it ends the session: FATAL and PANIC do, and so do 57P02
+  /// (another backend has crashed) and 57P01 (an immediate shutdown), which come as a WARNING. Returns whether it does.
   @discardableResult
   func hear(_ notice: OpaquePointer) -> Bool {
     guard let code = ErrorField.sqlState.value(in: notice).flatMap({ SQLState($0) }) else { return false }
     let severity = ErrorField.severity.value(in: notice)
-    guard severity == "FATAL" || severity == "PANIC" || code == .crashShutdown else { return false }
+    let endsSession = code == .crashShutdown || code == .adminShutdown
+    guard severity == "FATAL" || severity == "PANIC" || endsSession else { return false }
     self.code = code
     message = oneLine(ErrorField.message.value(in: notice) ?? "")
     return true

@@ -27,8 +27,8 @@ public struct PoolError: Error, Sendable, CustomStringConvertible {
     case resumeRefused(String)
     /// The pool was drained, or ended, before it was warm.
     case ended
-    /// It was not warm in time.
-    case notWarm
+    /// It was not ready in time, for these reasons.
+    case notWarm(because: [Reason])
   }
 
   public var kind: Kind
@@ -64,9 +64,9 @@ public struct PoolError: Error, Sendable, CustomStringConvertible {
       case .drainTakenBack: "the drain was taken back by a resume"
       case .resumeRefused(let why): "resume refused: \(why)"
       case .ended: "the pool has ended"
-      case .notWarm: "the pool is not warm"
+      case .notWarm(let reasons): "not ready in time: \(reasons.map(\.detail).joined(separator: "; "))"
       }
-    if let fault { text += ": \(fault.detail)" }
+    if let fault, !text.hasSuffix(fault.detail) { text += ": \(fault.detail)" }
     return text
       + " (\(pool.idle) idle, \(pool.leased) leased, \(pool.connecting) connecting, \(pool.waiting) waiting, "
       + "max \(pool.max))"

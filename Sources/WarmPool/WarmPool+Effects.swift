@@ -142,7 +142,6 @@ extension WarmPool {
   }
 
   private func close(_ id: ConnectionID, _ reason: CloseReason) {
-    // A question that hangs is cancelled at the server too, or its backend would go on with it.
     questions.removeValue(forKey: id)?.cancel()
     guard let connection = connections.removeValue(forKey: id) else { return }
     connection.assumeIsolated { $0.close() }

@@ -47,7 +47,9 @@ extension WarmPool {
     let snapshot = core.snapshot(at: EventLoop.now())
     waiter.continuation.resume(
       throwing: timedOut
-        ? PoolError(.notWarm, fault: snapshot.reasons.first?.fault, pool: snapshot.pool) : CancellationError()
+        ? PoolError(
+          .notWarm(because: snapshot.reasons), fault: snapshot.reasons.first?.fault, pool: snapshot.pool)
+        : CancellationError()
     )
   }
 

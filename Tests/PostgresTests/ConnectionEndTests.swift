@@ -48,6 +48,26 @@ final class Ends: Sendable {
     }
   }
 
+  @Test("an immediate shutdown says that it is one: 57P01")
+  func immediateShutdown() async throws {
+    try await withPostgres { server in
+      try await withLoop { loop in
+        var heard: Fault?
+        // As with a crash: a backend that is too slow is killed before it can say so.
+        for _ in 1...3 where heard?.sqlState != .adminShutdown {
+          let ends = Ends()
+          let connection = try await opened(server, on: loop, ends)
+          try await server.stop(.immediate)
+          #expect(await eventually { ends.faults.count == 1 })
+          heard = ends.faults.first
+          await connection.close()
+          try await server.start()
+        }
+        #expect(heard?.sqlState == .adminShutdown)
+      }
+    }
+  }
+
   @Test("the crash of another backend is 57P02, the crash of the server ends it too")
   func crash() async throws {
     try await withPostgres { server in

@@ -1,4 +1,5 @@
 import EventLoop
+import Foundation
 import Glibc
 import PoolCore
 import Support
@@ -7,25 +8,12 @@ import Testing
 @testable import Postgres
 
 @Suite("statements that are stopped") struct StoppingTests {
-  private func withConnection(
-    _ url: (TestPostgres) -> String = { $0.unixURL }, _ body: (Connection, TestPostgres) async throws -> Void
-  ) async throws {
-    try await withPostgres { server in
-      try await withLoop { loop in
-        let connection = try await connector(url(server), on: loop).login()
-        try await body(connection, server)
-        await connection.close()
-      }
-    }
-  }
-
-  private func failure(
-    of connection: Connection, _ sql: String, timeout: Duration? = nil
-  ) async -> QueryError? {
-    do throws(QueryError) {
-      _ = try await connection.query(sql, timeout: timeout)
-      return nil
-    } catch { return error }
+  private func isAsleep(_ connection: Connection, at server: TestPostgres) async throws -> Bool {
+    try await server.sql(
+      """
+      select count(*) from pg_stat_activity
+      where pid = \(connection.backendPID) and state = 'active' and wait_event = 'PgSleep'
+      """) == "1"
   }
 
   /// Runs `sql` in a task that is cancelled once the server is at it.
@@ -33,13 +21,20 @@ import Testing
     _ connection: Connection, _ sql: String, at server: TestPostgres
   ) async throws -> QueryError? {
     let statement = Task { await failure(of: connection, sql) }
-    let isAtIt = """
-      select count(*) from pg_stat_activity
-      where pid = \(connection.backendPID) and state = 'active' and wait_event = 'PgSleep'
-      """
-    #expect(await eventually { try await server.sql(isAtIt) == "1" })
+    #expect(await eventually { try await isAsleep(connection, at: server) })
     statement.cancel()
     return await statement.value
+  }
+
+  @Test("closing a connection stops its statement at the server")
+  func closed() async throws {
+    try await withConnection { connection, server in
+      let statement = Task { await failure(of: connection, "select pg_sleep(600)") }
+      #expect(await eventually { try await isAsleep(connection, at: server) })
+      await connection.close()
+      #expect(await statement.value?.maybeExecuted == true)
+      #expect(await eventually { try await !isAsleep(connection, at: server) })
+    }
   }
 
   @Test("a cancelled statement stops at the server, and its connection goes on")
@@ -129,6 +124,31 @@ import Testing
       #expect(error.fault.sqlState == .queryCanceled && error.connectionUsable)
       try await connection.ping()
     }
+  }
+
+  @Test("a request that the server gets before the statement is repeated")
+  func tooEarly() async throws {
+    try await withConnection { connection, _ in
+      let backend = connection.backendPID
+      #expect(kill(backend, SIGSTOP) == 0)
+      defer { kill(backend, SIGCONT) }
+      let statement = Task { await failure(of: connection, "select pg_sleep(600)") }
+      #expect(await eventually { await connection.transactionStatus == .active })
+      await connection.requestCancel()
+      // The signal waits for the session, which will see it before it reads the statement, and disregard it.
+      #expect(await eventually { hasPendingInterrupt(backend) })
+      kill(backend, SIGCONT)
+      let error = try #require(await statement.value)
+      #expect(error.fault.sqlState == .queryCanceled && error.connectionUsable)
+      try await connection.ping()
+    }
+  }
+
+  private func hasPendingInterrupt(_ process: Int32) -> Bool {
+    let status = (try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)) ?? ""
+    let mask = status.split(separator: "\n").first { $0.hasPrefix("ShdPnd:") }
+      .flatMap { $0.split(whereSeparator: \.isWhitespace).last }
+    return (mask.flatMap { UInt64($0, radix: 16) } ?? 0) & (1 << (UInt64(SIGINT) - 1)) != 0
   }
 
   @Test("a server that does not answer costs the connection, not the caller's patience")
