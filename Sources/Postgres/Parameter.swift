@@ -22,11 +22,14 @@ public struct Parameter: Hashable, Sendable {
   public init(array: [Parameter]) {
     let elements = array.map { element in
       guard let text = element.text else { return "NULL" }
-      return "\""
-        + text.reduce(into: "") { quoted, character in
-          if character == "\"" || character == "\\" { quoted.append("\\") }
-          quoted.append(character)
-        } + "\""
+      // Scalar by scalar: a quote that carries a combining mark is another Character, and a quote to PostgreSQL.
+      var quoted = "\"".unicodeScalars
+      for scalar in text.unicodeScalars {
+        if scalar == "\"" || scalar == "\\" { quoted.append("\\") }
+        quoted.append(scalar)
+      }
+      quoted.append("\"")
+      return String(quoted)
     }
     text = "{" + elements.joined(separator: ",") + "}"
   }

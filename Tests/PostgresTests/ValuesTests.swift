@@ -71,6 +71,100 @@ import Testing
     }
   }
 
+  @Test("array elements whose quotes and backslashes carry combining marks stay the elements they are")
+  func arrayQuoting() async throws {
+    try await withConnection { connection in
+      let marks = ["a\"\u{301},b", "\\\u{301}", "\"\u{200D}\",NULL", "{\"\u{308}}", "\r\n\"\r\n"]
+      let array = Parameter(array: marks.map { Parameter($0) })
+      let elements = try await connection.query("SELECT unnest($1::text[])", [array])
+      // Strings compare by canonical equivalence; what is wanted is the same scalars.
+      #expect(elements.rows.map { $0[0].map { Array($0.utf8) } } == marks.map { Array($0.utf8) })
+      let numbers = Parameter(array: [1, .null, -3])
+      let sum = try await connection.query("SELECT sum(n) FROM unnest($1::int4[]) n", [numbers])
+      #expect(try sum.rows[0].decode(Int.self, at: 0) == -2)
+      let none = try await connection.query("SELECT cardinality($1::text[])", [Parameter(array: [])])
+      #expect(try none.rows[0].decode(Int.self, at: 0) == 0)
+    }
+  }
+
+  @Test("a number beyond the floating-point type is an error, infinity is infinity, and too small is zero")
+  func floatingRange() async throws {
+    try await withConnection { connection in
+      let row = try await connection.query(
+        "SELECT 1e400::numeric, '-1e400'::numeric, 1e40::float8, 'Infinity'::numeric, 1e-400::numeric, 'NaN'::numeric"
+      ).rows[0]
+      #expect(throws: ColumnError.self) { try row.decode(Double.self, at: 0) }
+      #expect(throws: ColumnError.self) { try row.decode(Double.self, at: 1) }
+      #expect(throws: ColumnError.self) { try row.decode(Float.self, at: 2) }
+      #expect(try row.decode(Double.self, at: 2) == 1e40)
+      #expect(try row.decode(Double.self, at: 3) == .infinity)
+      #expect(try row.decode(Double.self, at: 4) == 0)
+      #expect(try row.decode(Double.self, at: 5).isNaN)
+    }
+  }
+
+  @Test("the names of types in errors are the server's own")
+  func typeNames() async throws {
+    try await withConnection { connection in
+      for (oid, name) in TypeName.known {
+        let server = try await connection.query(
+          """
+          SELECT CASE WHEN e.oid IS NULL THEN t.typname::text ELSE e.typname || '[]' END
+          FROM pg_type t LEFT JOIN pg_type e ON e.typarray = t.oid WHERE t.oid = $1::oid
+          """, [Parameter(Int64(oid))])[0, 0]
+        #expect(server == name, "\(oid)")
+      }
+      let row = try await connection.query(
+        "SELECT 'x'::text AS word, ARRAY[1] AS list, '0/1'::pg_lsn AS odd"
+      ).rows[0]
+      func type(of name: String) -> String? {
+        do throws(ColumnError) {
+          _ = try row.decode(Int.self, name)
+          return nil
+        } catch { return error.type }
+      }
+      #expect(type(of: "word") == "text" && type(of: "list") == "int4[]" && type(of: "odd") == "type 3220")
+      #expect(type(of: "absent") == nil)
+    }
+  }
+
+  @Test("a row is read by subscript, and as a list of its columns in their order")
+  func listsAndSubscripts() async throws {
+    struct Pair: Decodable, Equatable {
+      var number: Int
+      var word: String?
+      var rest: Bool
+      init(_ number: Int, _ word: String?, _ rest: Bool) {
+        (self.number, self.word, self.rest) = (number, word, rest)
+      }
+      init(from decoder: any Decoder) throws {
+        var columns = try decoder.unkeyedContainer()
+        number = try columns.decode(Int.self)
+        word = try columns.decodeIfPresent(String.self)
+        rest = columns.count == 3 && columns.currentIndex == 2 && !columns.isAtEnd
+        _ = try columns.decode(Double.self)
+      }
+    }
+    try await withConnection { connection in
+      let result = try await connection.query("SELECT 1 AS n, 'a' AS n, 2.5 UNION ALL SELECT 2, NULL, 3")
+      #expect(try result.rows[0]["n", as: Int.self] == 1)
+      #expect(try result.rows[0][1, as: String.self] == "a")
+      #expect(try result.rows[1][1, as: String?.self] == nil)
+      #expect(throws: ColumnError.self) { try result.rows[1][1, as: String.self] }
+      #expect(throws: ColumnError.self) { try result.rows[0]["m", as: Int?.self] }
+      #expect(try result.decode(Pair.self) == [Pair(1, "a", true), Pair(2, nil, true)])
+      #expect(try await connection.query("SELECT 1, 2, 3").decode([Int].self) == [[1, 2, 3]])
+      struct Greedy: Decodable {
+        init(from decoder: any Decoder) throws {
+          var columns = try decoder.unkeyedContainer()
+          for _ in 0..<10 { _ = try columns.decode(String?.self) }
+        }
+      }
+      let error = #expect(throws: ColumnError.self) { try result.decode(Greedy.self) }
+      #expect(error?.reason == .missing && error?.column == "3")
+    }
+  }
+
   @Test("moments: far past and future, before Christ, fractions, infinities, every time zone")
   func moments() async throws {
     try await withConnection { connection, _ in
@@ -142,10 +236,12 @@ import Testing
         } catch { return error.description }
       }
       let unreadable = "its value is none, or does not fit"
-      #expect(error(UInt8.self, "n") == #"column n of row 0 cannot be read as UInt8: \#(unreadable) ("300")"#)
+      #expect(
+        error(UInt8.self, "n") == #"column n (int4) of row 0 cannot be read as UInt8: \#(unreadable) ("300")"#
+      )
       #expect(
         error(Int.self, "nothing")
-          == "column nothing of row 0 cannot be read as Int: it is NULL: ask for an optional")
+          == "column nothing (text) of row 0 cannot be read as Int: it is NULL: ask for an optional")
       #expect(error(Int.self, "word")?.contains(#"("abc")"#) == true)
       #expect(error(Bool.self, "word") != nil && error(Timestamp.self, "word") != nil)
       #expect(error(PostgresUUID.self, "word") != nil && error(Double.self, "word") != nil)

@@ -95,16 +95,21 @@ extension UInt128: ColumnDecodable {
 }
 
 extension Double: ColumnDecodable {
-  /// Also of numeric, rounded to the nearest; `NaN` and `Infinity` as PostgreSQL spells them.
-  public init?(postgresText text: UnsafeBufferPointer<UInt8>) {
-    guard let value = Double(String(decoding: text, as: UTF8.self)) else { return nil }
-    self = value
-  }
+  /// Also of numeric, rounded to the nearest; `NaN` and `Infinity` as PostgreSQL spells them. Nil for a number that is
+  /// too large to be one.
+  public init?(postgresText text: UnsafeBufferPointer<UInt8>) { self.init(number: text) }
 }
 
 extension Float: ColumnDecodable {
-  public init?(postgresText text: UnsafeBufferPointer<UInt8>) {
-    guard let value = Float(String(decoding: text, as: UTF8.self)) else { return nil }
+  /// As for `Double`, with this type's own range.
+  public init?(postgresText text: UnsafeBufferPointer<UInt8>) { self.init(number: text) }
+}
+
+extension BinaryFloatingPoint where Self: LosslessStringConvertible {
+  /// Swift reads what is beyond the range as an infinity: it is one only if it is spelled so.
+  fileprivate init?(number text: UnsafeBufferPointer<UInt8>) {
+    guard let value = Self(String(decoding: text, as: UTF8.self)) else { return nil }
+    if value.isInfinite, !text.contains(UInt8(ascii: "I")) { return nil }
     self = value
   }
 }

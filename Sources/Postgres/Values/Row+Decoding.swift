@@ -36,16 +36,38 @@ extension QueryResult.Row {
     try decode(type, at: try number(of: name, wanted: Value.self))
   }
 
+  /// The same as `decode(_:_:)`: `try row["name", as: String.self]`.
+  public subscript<Value: ColumnDecodable>(name: String, as type: Value.Type) -> Value {
+    get throws(ColumnError) { try decode(type, name) }
+  }
+
+  /// The same for a column that may be NULL: `try row["seen", as: Timestamp?.self]`.
+  public subscript<Value: ColumnDecodable>(name: String, as type: Value?.Type) -> Value? {
+    get throws(ColumnError) { try decode(type, name) }
+  }
+
+  /// The same for a column by its number, from 0.
+  public subscript<Value: ColumnDecodable>(column: Int, as type: Value.Type) -> Value {
+    get throws(ColumnError) { try decode(type, at: column) }
+  }
+
+  /// The same for a column by its number, from 0, that may be NULL.
+  public subscript<Value: ColumnDecodable>(column: Int, as type: Value?.Type) -> Value? {
+    get throws(ColumnError) { try decode(type, at: column) }
+  }
+
   private func number(of name: String, wanted: Any.Type) throws(ColumnError) -> Int {
     guard let column = result.number(of: name) else {
-      throw ColumnError(column: name, row: index, wanted: "\(wanted)", value: nil, reason: .missing)
+      throw ColumnError(
+        column: name, type: nil, row: index, wanted: "\(wanted)", value: nil, reason: .missing)
     }
     return column
   }
 
   func error(_ reason: ColumnError.Reason, _ column: Int, wanted: Any.Type) -> ColumnError {
     ColumnError(
-      column: result.name(of: column) ?? "\(column)", row: index, wanted: "\(wanted)",
+      column: result.name(of: column) ?? "\(column)", type: result.typeName(of: column), row: index,
+      wanted: "\(wanted)",
       value: self[column].map { String($0.prefix(100)) }, reason: reason)
   }
 }
@@ -66,6 +88,11 @@ extension QueryResult {
   func name(of column: Int) -> String? {
     guard (0..<columnCount).contains(column) else { return nil }
     return PQfname(memory.result, Int32(column)).map { String(cString: $0) }
+  }
+
+  func typeName(of column: Int) -> String? {
+    guard (0..<columnCount).contains(column) else { return nil }
+    return TypeName.of(PQftype(memory.result, Int32(column)))
   }
 
   /// The first column with that name, as it is spelled.

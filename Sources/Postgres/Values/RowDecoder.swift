@@ -1,6 +1,7 @@
 extension QueryResult {
   /// Every row as a `Decodable` value: its properties from the columns of the same names, spelled alike (name them
-  /// with `AS "userName"` or with `CodingKeys`); a type that is one value from the only column there is.
+  /// with `AS "userName"` or with `CodingKeys`: `first_name` is not `firstName`); a type that is one value from the only
+  /// column there is; a type that reads a list, such as `[Int]`, from the columns in their order.
   ///
   /// Throws a `ColumnError`, or what the type's own `init(from:)` throws.
   public func decode<Value: Decodable>(_ type: Value.Type) throws -> [Value] {
@@ -25,9 +26,7 @@ private struct RowDecoder: Decoder {
     KeyedDecodingContainer(RowColumns<Key>(decoder: self))
   }
 
-  func unkeyedContainer() throws -> any UnkeyedDecodingContainer {
-    throw row.error(.unsupported, 0, wanted: [Any].self)
-  }
+  func unkeyedContainer() -> any UnkeyedDecodingContainer { RowList(decoder: self) }
 
   func singleValueContainer() throws -> any SingleValueDecodingContainer { column(0) }
 
@@ -44,7 +43,8 @@ private struct RowColumns<Key: CodingKey>: KeyedDecodingContainerProtocol {
   private func column(_ key: Key, _ wanted: Any.Type) throws -> ColumnDecoder {
     guard let number = decoder.columns[key.stringValue] else {
       throw ColumnError(
-        column: key.stringValue, row: decoder.row.index, wanted: "\(wanted)", value: nil, reason: .missing)
+        column: key.stringValue, type: nil, row: decoder.row.index, wanted: "\(wanted)", value: nil,
+        reason: .missing)
     }
     return ColumnDecoder(row: decoder.row, number: number, codingPath: [key])
   }
@@ -67,6 +67,45 @@ private struct RowColumns<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
   func superDecoder() throws -> any Decoder { decoder }
   func superDecoder(forKey key: Key) throws -> any Decoder { try column(key, Any.self) }
+}
+
+/// The columns of a row, one after the other.
+private struct RowList: UnkeyedDecodingContainer {
+  let decoder: RowDecoder
+  private(set) var currentIndex = 0
+  var codingPath: [any CodingKey] { [] }
+  var count: Int? { decoder.row.result.columnCount }
+  var isAtEnd: Bool { currentIndex >= decoder.row.result.columnCount }
+
+  init(decoder: RowDecoder) { self.decoder = decoder }
+
+  /// The next column; it is passed only by what could be read.
+  private func next(_ wanted: Any.Type) throws -> ColumnDecoder {
+    guard !isAtEnd else { throw decoder.row.error(.missing, currentIndex, wanted: wanted) }
+    return decoder.column(currentIndex)
+  }
+
+  mutating func decodeNil() throws -> Bool {
+    guard try next(Never?.self).decodeNil() else { return false }
+    currentIndex += 1
+    return true
+  }
+
+  mutating func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
+    let value = try next(type).decode(type)
+    currentIndex += 1
+    return value
+  }
+
+  mutating func nestedContainer<Nested: CodingKey>(
+    keyedBy type: Nested.Type
+  ) throws -> KeyedDecodingContainer<Nested> { try next(type).container(keyedBy: type) }
+
+  mutating func nestedUnkeyedContainer() throws -> any UnkeyedDecodingContainer {
+    try next([Any].self).unkeyedContainer()
+  }
+
+  mutating func superDecoder() throws -> any Decoder { try next(Any.self) }
 }
 
 /// One column of a row: a single value.
