@@ -4,7 +4,9 @@ public enum Event: Sendable {
   case begin
   /// `nextWake` has come. Too early or too late does no harm.
   case wake
+  /// A login has succeeded, at this host.
   case loggedIn(ConnectionID, host: HostID, took: Duration)
+  /// A login has failed.
   case loginFailed(ConnectionID, Fault)
   /// The probe query, with everything that is asked besides it, was answered as wanted.
   case probeAnswered(ConnectionID)
@@ -14,6 +16,8 @@ public enum Event: Sendable {
   case verified(ConnectionID)
   /// The server or the network ended a connection, in use or not.
   case ended(ConnectionID, Fault)
+  /// A caller wants a connection, at the latest by the deadline. Ends in `grant` or `refuse`, unless
+  /// abandoned.
   case acquire(LeaseID, deadline: Instant)
   /// The caller no longer waits. Ignored if it has been granted or refused meanwhile.
   case abandon(LeaseID)
@@ -28,6 +32,7 @@ public enum Event: Sendable {
   case drain(deadline: Instant)
   /// As `drain`, for good: no resume any more, and without the delay when no lease was taken lately.
   case terminate(deadline: Instant)
+  /// Takes the drain back. Ends in `resumed` or `resumeRefused`.
   case resume
 }
 
@@ -41,8 +46,11 @@ public enum Effect: Sendable {
   case probe(ConnectionID)
   /// Ask an empty query. Ends in `verified` or `ended`, unless closed before.
   case verify(ConnectionID)
+  /// End the connection.
   case close(ConnectionID, CloseReason)
+  /// Hand the connection to the caller of this lease.
   case grant(LeaseID, ConnectionID)
+  /// Tell the caller that there is none.
   case refuse(LeaseID, AcquireRefusal)
   /// The lease has been held longer than `leakAfter`: for the log. Said once.
   case leaked(LeaseID, ConnectionID, held: Duration)
@@ -50,10 +58,13 @@ public enum Effect: Sendable {
   case leakReturned(LeaseID, ConnectionID, held: Duration)
   /// Callers are refused at once from now on, or no longer: for the log.
   case breaker(BreakerReport, from: BreakerReport.State)
+  /// Tell those who wait for the drain that it is done.
   case drained(DrainProgress)
   /// The drain under way was taken back by a resume.
   case drainTakenBack
+  /// The resume is accepted: the pool warms again.
   case resumed
+  /// The resume is refused, for this reason.
   case resumeRefused(String)
   /// The phase or the degradation changed: for the log.
   case transition(Transition)
@@ -62,13 +73,17 @@ public enum Effect: Sendable {
   /// Logins work again after failures: for the log.
   case loginsWork(after: Int)
 
+  /// Whether it tells of a change of phase or degradation.
   public var isTransition: Bool { if case .transition = self { true } else { false } }
 }
 
 /// What was being done when a fault occurred.
 public enum FaultContext: String, Hashable, Sendable {
+  /// Logging in.
   case login
+  /// Asking the probe query.
   case probe
+  /// Anything else on a connection, such as a statement, or nothing at all.
   case connection
 }
 
@@ -82,10 +97,13 @@ public enum CloseReason: String, Hashable, Sendable, CaseIterable {
   case broken
   /// All connections of its generation were given up.
   case retired
+  /// It reached its maximal age and was replaced.
   case maxLifetime = "max_lifetime"
+  /// Nobody had used it for long, and the floor does without it.
   case idleTimeout = "idle_timeout"
   /// It is at another host than the probe's connection.
   case otherHost = "other_host"
+  /// Idle when a drain closed the pool.
   case drain
   /// In use at the deadline of a drain.
   case cutOff = "cut_off"
@@ -97,6 +115,7 @@ public enum AcquireRefusal: Hashable, Sendable {
   case timedOut(waited: Duration)
   /// As many as may wait were waiting already.
   case queueFull(limit: Int)
+  /// A drain is closing the pool: nothing new is served.
   case draining
   /// No connection is left, and attempts to get one keep failing: with what they meet, and when the next is due
   /// (nil: one is under way).
@@ -104,6 +123,7 @@ public enum AcquireRefusal: Hashable, Sendable {
   /// `max-connections` is 1, and that one is the probe's.
   case noCapacity
 
+  /// A name without values, for metrics and JSON.
   public var name: String {
     switch self {
     case .timedOut: "timed_out"

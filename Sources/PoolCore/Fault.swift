@@ -11,7 +11,9 @@ public struct Fault: Error, Hashable, Sendable {
     case name
     /// Opening the TCP connection or Unix socket.
     case tcp
+    /// The TLS handshake.
     case tls
+    /// Role and password, as the server wants them.
     case authentication
     /// After authentication, until the server is ready for the first query.
     case session
@@ -25,13 +27,17 @@ public struct Fault: Error, Hashable, Sendable {
     case idle
   }
 
+  /// What went wrong, as far as it changes what is to be done about it.
   public enum Kind: Hashable, Sendable {
     /// The server itself said it.
     case server(SQLState)
+    /// The resolver knows no such host.
     case nameNotFound
+    /// The resolver did not answer, or failed.
     case nameLookupFailed
     /// Nothing listens: ECONNREFUSED, or no such Unix socket.
     case refused
+    /// There is no route to the host.
     case unreachable
     /// Our own deadline passed without an answer.
     case timedOut
@@ -41,6 +47,7 @@ public struct Fault: Error, Hashable, Sendable {
     case tlsFailed
     /// The server's certificate (or ours) was not accepted.
     case certificate
+    /// The server wants a password, and there is none.
     case passwordMissing
     /// The server is not what was asked for, such as a standby where a primary is required.
     case wrongRole
@@ -52,16 +59,20 @@ public struct Fault: Error, Hashable, Sendable {
     case unexpectedAnswer
     /// Earlier attempts hang in the system (a resolver, a TLS library) and none is started until one returns.
     case attemptsStuck
+    /// None of these; `message` has what is known.
     case other
   }
 
+  /// At which step.
   public var step: Step
+  /// Of which kind.
   public var kind: Kind
   /// `host:port`, or the path of a Unix socket; nil where no host was involved.
   public var host: String?
   /// The server's or libpq's own text. Empty if there was none.
   public var message: String
 
+  /// A fault of this kind at this step; `host` and `message` where they are known.
   public init(_ kind: Kind, at step: Step, host: String? = nil, message: String = "") {
     self.kind = kind
     self.step = step
@@ -69,6 +80,7 @@ public struct Fault: Error, Hashable, Sendable {
     self.message = message
   }
 
+  /// The server's code; nil unless the server itself said it.
   public var sqlState: SQLState? {
     if case .server(let state) = kind { state } else { nil }
   }

@@ -1,6 +1,8 @@
 /// One connection of the pool, from the start of its login to its end. Never used twice.
 public struct ConnectionID: Hashable, Comparable, Sendable, CustomStringConvertible {
+  /// Counted up from 1 within a pool.
   public let number: UInt64
+  /// The connection of that number.
   public init(_ number: UInt64) { self.number = number }
   public static func < (a: Self, b: Self) -> Bool { a.number < b.number }
   public var description: String { "#\(number)" }
@@ -9,13 +11,17 @@ public struct ConnectionID: Hashable, Comparable, Sendable, CustomStringConverti
 /// One caller that asked for a connection, from its request until the lease is released or refused.
 /// The shell chooses it; it is never used twice.
 public struct LeaseID: Hashable, Sendable, CustomStringConvertible {
+  /// Counted up from 1 within a pool.
   public let number: UInt64
+  /// The lease of that number.
   public init(_ number: UInt64) { self.number = number }
   public var description: String { "lease \(number)" }
 }
 
 /// The position of a host in the list of the database URL.
 public struct HostID: Hashable, Sendable {
+  /// From 0, in the order of the URL.
   public let index: Int
+  /// The host at that position.
   public init(_ index: Int) { self.index = index }
 }

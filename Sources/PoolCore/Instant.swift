@@ -4,19 +4,25 @@
 /// was known before the sleep looks fresh after it; the simulator makes it up. Arithmetic saturates: a time
 /// that came from a setting or from the network can be absurd, but it cannot trap.
 public struct Instant: Hashable, Comparable, Sendable {
+  /// Since the clock's origin.
   public var nanoseconds: Int64
 
+  /// So long after the clock's origin.
   public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
+  /// The clock's origin.
   public static let origin = Instant(nanoseconds: 0)
+  /// Later than every moment that will come.
   public static let distantFuture = Instant(nanoseconds: .max)
 
   public static func < (a: Instant, b: Instant) -> Bool { a.nanoseconds < b.nanoseconds }
 
+  /// The moment that much later, saturated.
   public static func + (a: Instant, b: Duration) -> Instant {
     Instant(nanoseconds: a.nanoseconds.addingSaturated(b.inNanoseconds))
   }
 
+  /// The moment that much earlier, saturated.
   public static func - (a: Instant, b: Duration) -> Instant {
     Instant(nanoseconds: a.nanoseconds.subtractingSaturated(b.inNanoseconds))
   }

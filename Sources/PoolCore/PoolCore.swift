@@ -16,9 +16,11 @@
 /// - `PoolCore+Leaks`: leases that are held too long
 /// - `PoolCore+Drain`: lame duck, closing, resume
 public struct PoolCore: Sendable {
+  /// The limits it decides by.
   public let settings: PoolSettings
   var random: RandomSource
 
+  /// Where the instance is in its life.
   public internal(set) var phase = Snapshot.Phase.starting
   var phaseSince: Instant
   let started: Instant
@@ -109,6 +111,7 @@ public struct PoolCore: Sendable {
     return next
   }
 
+  /// Takes in what happened at `now`, and returns what is to be done about it, in order.
   public mutating func handle(_ event: Event, at now: Instant) -> [Effect] {
     var done: [Effect] = []
     handle(event, at: now, into: &done)

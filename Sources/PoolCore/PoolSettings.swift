@@ -16,7 +16,9 @@ public struct PoolSettings: Hashable, Sendable {
   public var healthCheckInterval: Duration = .seconds(30)
   /// A lease held this long is reported.
   public var leakAfter: Duration = .seconds(30)
+  /// From one probe to the next.
   public var probeInterval: Duration = .seconds(5)
+  /// A probe that has not been answered by then has failed.
   public var probeTimeout: Duration = .seconds(1)
   /// One login attempt at one host. The shell enforces it; the core needs it to judge freshness.
   public var connectTimeout: Duration = .seconds(5)
@@ -24,6 +26,7 @@ public struct PoolSettings: Hashable, Sendable {
   public var rise = 1
   /// Probe failures in a row that make a ready instance unready.
   public var fall = 2
+  /// What a ready instance says once no connection answers the probe.
   public var whenDatabaseLost = LostPolicy.unready
   /// The least time of a drain's lame duck phase.
   public var drainDelay: Duration = .seconds(5)
@@ -32,8 +35,10 @@ public struct PoolSettings: Hashable, Sendable {
   /// Upper bound of the random wait before the first login of a process.
   public var splay: Duration = .zero
 
+  /// The defaults.
   public init() {}
 
+  /// How many may wait, `maxWaiting` or its default.
   public var waitingLimit: Int { maxWaiting ?? 4 * maxConnections }
 
   /// A ready verdict is not believed when its last good probe is older than this (design: interval plus three
@@ -57,6 +62,7 @@ public struct SettingsError: Error, Hashable, Sendable, CustomStringConvertible 
   public let setting: String
   public let description: String
 
+  /// `description` says what is wrong, and what to do.
   public init(_ setting: String, _ description: String) {
     self.setting = setting
     self.description = description

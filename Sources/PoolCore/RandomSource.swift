@@ -3,6 +3,7 @@
 public struct RandomSource: RandomNumberGenerator, Sendable {
   private var state: UInt64
 
+  /// Gives the same numbers for the same seed.
   public init(seed: UInt64) { state = seed }
 
   public mutating func next() -> UInt64 {

@@ -14,7 +14,9 @@ public enum Reason: Hashable, Sendable {
   case loginFailing(Fault)
   /// No connection answers the probe; ready only because `--when-database-lost` says so.
   case held(Fault)
+  /// A drain is under way.
   case draining
+  /// A drain has ended, and nobody has taken it back.
   case drained
   /// The loop has not beaten, or the probe is overdue, for this long.
   case stalled(Duration)
@@ -35,6 +37,7 @@ public enum Reason: Hashable, Sendable {
     }
   }
 
+  /// The fault behind it; nil where none is.
   public var fault: Fault? {
     switch self {
     case .warming(_, _, let fault): fault

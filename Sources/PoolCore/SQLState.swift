@@ -1,6 +1,7 @@
 /// The five characters by which PostgreSQL names an error
 /// (PostgreSQL manual, appendix A, "PostgreSQL Error Codes").
 public struct SQLState: Hashable, Sendable, CustomStringConvertible {
+  /// Five capital letters or digits.
   public let code: String
 
   /// Nil unless `code` is five capital letters or digits: it comes from the network.
@@ -18,20 +19,35 @@ public struct SQLState: Hashable, Sendable, CustomStringConvertible {
   /// The first two characters: the class of the error.
   public var errorClass: String { String(code.prefix(2)) }
 
+  /// 08P01: the other side does not keep to the protocol; often a pooler without a server.
   public static let protocolViolation = SQLState(known: "08P01")
+  /// 25006: a change was asked of a server that only reads.
   public static let readOnlyTransaction = SQLState(known: "25006")
+  /// 26000: no prepared statement of that name.
   public static let unknownStatementName = SQLState(known: "26000")
+  /// 28000: this role may not log in here.
   public static let invalidAuthorization = SQLState(known: "28000")
+  /// 28P01: the password is not accepted.
   public static let invalidPassword = SQLState(known: "28P01")
+  /// 3D000: no such database.
   public static let unknownDatabase = SQLState(known: "3D000")
+  /// 40001: given up in favour of a concurrent transaction.
   public static let serializationFailure = SQLState(known: "40001")
+  /// 40P01: given up to end a deadlock.
   public static let deadlockDetected = SQLState(known: "40P01")
+  /// 53300: every connection slot is taken.
   public static let tooManyConnections = SQLState(known: "53300")
+  /// 57014: the statement was cancelled, by request or by a timeout.
   public static let queryCanceled = SQLState(known: "57014")
+  /// 57P01: an administrator or a shutdown ended the session.
   public static let adminShutdown = SQLState(known: "57P01")
+  /// 57P02: the server crashed and restarts.
   public static let crashShutdown = SQLState(known: "57P02")
+  /// 57P03: the server starts, stops or recovers.
   public static let cannotConnectNow = SQLState(known: "57P03")
+  /// 57P04: the database was dropped.
   public static let databaseDropped = SQLState(known: "57P04")
+  /// 57P05: the session was idle for longer than the server allows.
   public static let idleSessionTimeout = SQLState(known: "57P05")
 
   /// What the code means, in our words: safe to show to anybody, whatever language the server speaks.

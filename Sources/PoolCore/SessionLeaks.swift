@@ -5,12 +5,16 @@ public struct SessionLeak: Hashable, Sendable {
   public var pid: Int32
   /// When its transaction began, in the server's own words: with the process, this tells one leak from the next.
   public var transactionBegan: String
+  /// What the session calls itself, in `pg_stat_activity`.
   public var applicationName: String
+  /// The role it is logged in as.
   public var role: String
   /// It is one of this instance's own; otherwise of a neighbour in its pod.
   public var isOwn: Bool
+  /// Since its last statement, at the time of the reading.
   public var idleFor: Duration
 
+  /// A leak as the server described it.
   public init(
     pid: Int32, transactionBegan: String, applicationName: String, role: String, isOwn: Bool,
     idleFor: Duration
@@ -30,10 +34,14 @@ public struct SessionLeak: Hashable, Sendable {
 
 /// What the server said of sessions that are idle in a transaction.
 public struct SessionReading: Sendable {
+  /// What is idle for too long, the longest first.
   public var leaks: [SessionLeak]
+  /// Whose sessions were asked for.
   public var scope: SessionLeaks.Scope
+  /// What of them could not be seen.
   public var limits: [SessionLeaks.Limit]
 
+  /// A reading as the server gave it.
   public init(leaks: [SessionLeak], scope: SessionLeaks.Scope, limits: [SessionLeaks.Limit]) {
     self.leaks = leaks
     self.scope = scope
@@ -52,6 +60,7 @@ public struct SessionLeaks: Hashable, Sendable {
     /// Those whose `application_name` begins so.
     case applicationName(prefix: String)
 
+    /// A name without values, for metrics and JSON.
     public var name: String {
       switch self {
       case .instance: "instance"
@@ -91,13 +100,16 @@ public struct SessionLeaks: Hashable, Sendable {
 
   /// The last reading; nil before the first.
   public var checked: Instant?
+  /// Whose sessions the last reading covers.
   public var scope = Scope.instance
+  /// What the last reading could not see.
   public var limits: [Limit] = []
   /// Those that leak now, the longest idle first; at most 100.
   public var open: [SessionLeak] = []
   /// How many were found since the process started.
   public var total = 0
 
+  /// Nothing read yet.
   public init() {}
 
   /// Takes a reading over. Returns what is new in it, and what has ended since the one before.

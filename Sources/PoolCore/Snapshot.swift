@@ -3,6 +3,7 @@
 public struct Snapshot: Sendable {
   /// When it was made. The loop makes one on every beat, so this is also the loop's heartbeat.
   public var taken: Instant
+  /// Where the instance is in its life.
   public var phase: Phase
   /// Why it is not ready; empty if it is.
   public var reasons: [Reason]
@@ -12,19 +13,27 @@ public struct Snapshot: Sendable {
   public var hasBeenReady: Bool
   /// After this moment a `ready` phase is not believed any more: the probe is overdue.
   public var readyUntil: Instant?
+  /// When the process began.
   public var started: Instant
   /// Since when `phase` holds.
   public var since: Instant
+  /// When it was ready for the first time.
   public var firstReady: Instant?
+  /// How many connections are in which state.
   public var pool: PoolCounts
+  /// What the probe last heard.
   public var probe: ProbeReport
+  /// Whether new logins work.
   public var login: LoginReport
+  /// How far the drain has come; nil if there is none.
   public var drain: DrainProgress?
+  /// Whether callers are refused at once.
   public var breaker: BreakerReport
   /// Leases held longer than `leakAfter`, in the order in which they were reported.
   public var leaks: [HeldLease]
   /// Raised whenever all connections of the moment are given up together.
   public var generation: Int
+  /// Totals since the process started.
   public var counters: Counters
   /// The last transitions, oldest first, at most 100.
   public var timeline: [Transition]
@@ -72,17 +81,25 @@ public struct Snapshot: Sendable {
 
 /// How many connections are in which state. `idle` includes the probe's own connection.
 public struct PoolCounts: Hashable, Sendable {
+  /// The floor: `minConnections`.
   public var min: Int
+  /// The ceiling: `maxConnections`.
   public var max: Int
+  /// Open, and in nobody's hands.
   public var idle: Int
+  /// In a caller's hands.
   public var leased: Int
+  /// Logins under way.
   public var connecting: Int
+  /// Callers that wait for a connection.
   public var waiting: Int
   /// How long the longest of the waiting has waited.
   public var longestWait: Duration
 
+  /// Connections that are logged in.
   public var open: Int { idle + leased }
 
+  /// Counts of a pool with this floor and ceiling.
   public init(
     min: Int, max: Int, idle: Int = 0, leased: Int = 0, connecting: Int = 0, waiting: Int = 0,
     longestWait: Duration = .zero
@@ -99,6 +116,7 @@ public struct PoolCounts: Hashable, Sendable {
 
 /// Whether callers are refused at once, because there is nothing to wait for.
 public struct BreakerReport: Hashable, Sendable {
+  /// Whether callers are served.
   public enum State: String, Hashable, Sendable, CaseIterable {
     /// Callers are served, or wait. → open, half-open
     case closed
@@ -108,11 +126,14 @@ public struct BreakerReport: Hashable, Sendable {
     case halfOpen = "half_open"
   }
 
+  /// Whether callers are served.
   public var state: State
+  /// Since when `state` holds.
   public var since: Instant
   /// What the attempts met; nil while closed.
   public var because: Fault?
 
+  /// A breaker in this state since then.
   public init(state: State = .closed, since: Instant, because: Fault? = nil) {
     self.state = state
     self.since = since
@@ -122,12 +143,16 @@ public struct BreakerReport: Hashable, Sendable {
 
 /// A lease that has been held for too long.
 public struct HeldLease: Hashable, Sendable {
+  /// The lease.
   public var lease: LeaseID
+  /// The connection it holds.
   public var connection: ConnectionID
+  /// When it was granted.
   public var since: Instant
   /// Where it was acquired, as far as the shell knows.
   public var site: String?
 
+  /// A lease that was granted at `since`.
   public init(lease: LeaseID, connection: ConnectionID, since: Instant, site: String? = nil) {
     self.lease = lease
     self.connection = connection
@@ -138,12 +163,16 @@ public struct HeldLease: Hashable, Sendable {
 
 /// The probe: what it last heard, and what comes next.
 public struct ProbeReport: Hashable, Sendable {
+  /// One probe that has ended.
   public struct Result: Hashable, Sendable {
+    /// When it ended.
     public var at: Instant
+    /// From the question to its answer, or to its failure.
     public var took: Duration
     /// Nil: it succeeded.
     public var fault: Fault?
 
+    /// A probe that ended at `at`; without a fault it succeeded.
     public init(at: Instant, took: Duration, fault: Fault? = nil) {
       self.at = at
       self.took = took
@@ -151,25 +180,35 @@ public struct ProbeReport: Hashable, Sendable {
     }
   }
 
+  /// The last probe that ended.
   public var last: Result?
+  /// When one last succeeded.
   public var lastGood: Instant?
+  /// Failures since the last success.
   public var failuresInRow = 0
+  /// Successes since the last failure.
   public var successesInRow = 0
 
+  /// No probe yet.
   public init() {}
 }
 
 /// Logins: whether new ones work, and when the next is tried.
 public struct LoginReport: Hashable, Sendable {
+  /// What the last failed attempt met.
   public var lastFault: Fault?
+  /// When it failed.
   public var lastFaultAt: Instant?
+  /// When one last succeeded.
   public var lastSuccessAt: Instant?
   /// How long the last successful login took.
   public var lastTook: Duration?
+  /// Failures since the last success.
   public var failuresInRow = 0
   /// Set while a login is wanted and held back.
   public var notBefore: Instant?
 
+  /// No login yet.
   public init() {}
 
   /// The last attempt failed.
@@ -178,17 +217,23 @@ public struct LoginReport: Hashable, Sendable {
 
 /// How far a drain has come. Counts are of leases.
 public struct DrainProgress: Hashable, Sendable {
+  /// How far a drain can have come.
   public enum Stage: String, Hashable, Sendable {
     /// `/ready` is 503, everything else works as usual: traffic is still arriving. → closing
     case lameDuck = "lame-duck"
     /// Nothing new is served; leases in use may finish. → done
     case closing
+    /// No connection is left.
     case done
   }
 
+  /// How far it has come.
   public var stage: Stage
+  /// When it was asked for.
   public var began: Instant
+  /// When leases in use are cut off.
   public var deadline: Instant
+  /// When no connection was left; nil while it goes on.
   public var ended: Instant?
   /// Leases in use when closing began.
   public var inUse = 0
@@ -201,6 +246,7 @@ public struct DrainProgress: Hashable, Sendable {
   /// Connections that were closed.
   public var closed = 0
 
+  /// A drain in this stage, with nothing counted yet.
   public init(stage: Stage, began: Instant, deadline: Instant) {
     self.stage = stage
     self.began = began
@@ -210,12 +256,18 @@ public struct DrainProgress: Hashable, Sendable {
 
 /// A change of phase or verdict, with what caused it.
 public struct Transition: Hashable, Sendable {
+  /// When.
   public var at: Instant
+  /// The phase before.
   public var from: Snapshot.Phase
+  /// The phase after; the same if only the degradation changed.
   public var to: Snapshot.Phase
+  /// Ready after it, with something wrong.
   public var degraded: Bool
+  /// Why it is not ready after it, or what is wrong.
   public var reasons: [Reason]
 
+  /// A change from one phase to another, or of the degradation.
   public init(at: Instant, from: Snapshot.Phase, to: Snapshot.Phase, degraded: Bool, reasons: [Reason]) {
     self.at = at
     self.from = from
@@ -227,11 +279,16 @@ public struct Transition: Hashable, Sendable {
 
 /// One kind of fault as it was last seen, and how often in a row.
 public struct FaultRecord: Hashable, Sendable {
+  /// As it was last seen.
   public var fault: Fault
+  /// When it was seen first.
   public var first: Instant
+  /// When it was last seen.
   public var last: Instant
+  /// How often it was seen.
   public var count: Int
 
+  /// A fault that was seen `count` times between the two.
   public init(fault: Fault, first: Instant, last: Instant, count: Int) {
     self.fault = fault
     self.first = first
@@ -242,10 +299,15 @@ public struct FaultRecord: Hashable, Sendable {
 
 /// Totals since the process started.
 public struct Counters: Hashable, Sendable {
+  /// Logins that ended in a session.
   public var loginsSucceeded = 0
+  /// Logins that failed.
   public var loginsFailed = 0
+  /// Probes that were answered as wanted.
   public var probesSucceeded = 0
+  /// Probes that were not.
   public var probesFailed = 0
+  /// Leases that were granted.
   public var leases = 0
   /// Leases whose connection was dead at their first statement, and that got another one.
   public var exchanges = 0
@@ -260,5 +322,6 @@ public struct Counters: Hashable, Sendable {
   /// Changes of the verdict of `/ready`.
   public var readyTransitions = 0
 
+  /// All zero.
   public init() {}
 }

@@ -2,15 +2,19 @@
 ///
 /// The time matters: a snapshot too old to trust is never ready, however good it looked when it was made.
 public struct Verdict: Hashable, Sendable {
+  /// Traffic may come.
   public var isReady: Bool
   /// Not ready: why. Ready and not empty: degraded, with what is wrong.
   public var reasons: [Reason]
+  /// The parts it is made of, each by itself.
   public var checks: [Check]
 
+  /// Ready, with something wrong.
   public var isDegraded: Bool { isReady && !reasons.isEmpty }
 
   /// The part of a verdict that can be asked alone (`/ready/NAME`) or left out (`?exclude=NAME`).
   public struct Check: Hashable, Sendable {
+    /// The checks there are.
     public enum Name: String, Hashable, Sendable, CaseIterable {
       /// The loop beats and the probe is not overdue. Cannot be excluded.
       case heartbeat
@@ -21,15 +25,18 @@ public struct Verdict: Hashable, Sendable {
       /// A connection answers the probe.
       case probe
 
+      /// Whether `?exclude=NAME` may leave it out.
       public var canBeExcluded: Bool { self == .pool || self == .probe }
     }
 
+    /// Which check it is.
     public var name: Name
     /// Nil: passed.
     public var failure: Reason?
     /// Passed, with something to say.
     public var note: Reason?
 
+    /// Whether nothing stands against being ready.
     public var passed: Bool { failure == nil }
   }
 
@@ -55,6 +62,7 @@ extension Snapshot {
   /// Without a beat for this long, the process is not alive (`/live` is 503).
   public static let deadAfter: Duration = .seconds(10)
 
+  /// Whether the loop has beaten lately enough to go on living: never about the database.
   public func isAlive(at now: Instant) -> Bool { now - taken < Self.deadAfter }
 
   /// How long it has been stalled at `now`, nil if it is not: no beat for two seconds, or a ready phase whose
@@ -66,6 +74,7 @@ extension Snapshot {
     return nil
   }
 
+  /// The answer at `now`.
   public func verdict(at now: Instant) -> Verdict {
     let stalled = stalled(at: now).map(Reason.stalled)
     let drained: Reason? =

@@ -18,6 +18,7 @@ public actor Connection {
   public nonisolated let serverVersion: Int
   /// From the start of the attempt at this host to its end: name, TCP, TLS, authentication.
   public nonisolated let loginTook: Duration
+  /// The loop it lives on.
   public nonisolated let loop: EventLoop
 
   public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
@@ -182,8 +183,18 @@ public actor Connection {
     }
   }
 
+  /// Where a session stands in a transaction.
   public enum TransactionStatus: String, Hashable, Sendable {
-    case idle, active, inTransaction, inFailedTransaction, unknown
+    /// In none.
+    case idle
+    /// A statement is running.
+    case active
+    /// In one, and the next statement belongs to it.
+    case inTransaction
+    /// In one that has failed: only its end, or the way back to a savepoint, is accepted.
+    case inFailedTransaction
+    /// The connection is over.
+    case unknown
   }
 
   /// A look at the socket (a fraction of a microsecond): nothing to read, so nothing has ended it, as far as this

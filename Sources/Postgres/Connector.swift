@@ -4,10 +4,13 @@ import PoolCore
 /// Logs in to a database: host after host, each with a deadline of its own, and hands over connections that live on
 /// a loop. Any number of logins may run at the same time; each uses one thread while it runs.
 public final class Connector: Sendable {
+  /// The loop its connections will live on.
   public let loop: EventLoop
+  /// Where it logs in.
   public let database: Database
   private let abandoned = AbandonedAttempts()
 
+  /// Logs in at `database`; connects to nothing yet.
   public init(loop: EventLoop, database: Database) {
     self.loop = loop
     self.database = database

@@ -16,8 +16,9 @@ public struct Database: Sendable {
   public let connectTimeout: Duration
   /// The role that a login insists on.
   public let role: RequiredRole
-  /// The user that logs in, and the database's name.
+  /// The user that logs in.
   public let user: String
+  /// The database's name.
   public let name: String
 
   /// What every attempt passes to libpq: all but the host's part and the password file's content.
@@ -82,7 +83,12 @@ public struct Database: Sendable {
 
 /// Which server a login insists on (`--require-role`).
 public enum RequiredRole: String, Hashable, Sendable, CaseIterable {
-  case any, primary, standby
+  /// Whichever answers.
+  case any
+  /// One that can be written to.
+  case primary
+  /// One that follows a primary, and can only be read.
+  case standby
 }
 
 /// In which order hosts are asked, and for what (`target_session_attrs`).
@@ -95,13 +101,16 @@ enum HostOrder: Hashable, Sendable {
 
 /// One host of the database URL.
 public struct Host: Hashable, Sendable {
+  /// Its position in the URL.
   public let id: HostID
   /// A name, an address, or the directory of a Unix socket (it begins with `/` or `@`). Empty if only `address` is given.
   public let name: String
   /// `hostaddr`: the address to use instead of looking up `name`, which then only serves to check certificates.
   public let address: String?
+  /// The TCP port, also in the name of a Unix socket.
   public let port: Int
 
+  /// A host of the URL's list.
   public init(id: HostID, name: String, address: String?, port: Int) {
     self.id = id
     self.name = name
@@ -109,6 +118,7 @@ public struct Host: Hashable, Sendable {
     self.port = port
   }
 
+  /// Whether it is a Unix socket in a directory of this machine.
   public var isUnixSocket: Bool { address == nil && (name.hasPrefix("/") || name.hasPrefix("@")) }
 
   /// `host:port`, or the path of the Unix socket.

@@ -4,16 +4,26 @@ public struct Parameter: Hashable, Sendable {
   /// Nil is SQL's NULL.
   public let text: String?
 
+  /// Text, in UTF-8.
   public init(_ value: String?) { text = value }
+  /// A whole number, for any integer type or numeric.
   public init(_ value: Int?) { text = value.map(String.init) }
+  /// A whole number, as of int2.
   public init(_ value: Int16?) { text = value.map { String($0) } }
+  /// A whole number, as of int4.
   public init(_ value: Int32?) { text = value.map { String($0) } }
+  /// A whole number, as of int8.
   public init(_ value: Int64?) { text = value.map { String($0) } }
+  /// As of float8: the shortest text that reads back as the same number, `NaN` and `Infinity` included.
   public init(_ value: Double?) { text = value.map(Self.float) }
+  /// Of boolean.
   public init(_ value: Bool?) { text = value.map { $0 ? "t" : "f" } }
 
+  /// As of float4, like `Double`.
   public init(_ value: Float?) { text = value.map { $0.isFinite ? String($0) : Self.float(Double($0)) } }
+  /// Of uuid.
   public init(_ value: PostgresUUID?) { text = value?.uuidString }
+  /// Of timestamptz, in UTC; of timestamp it is the UTC time.
   public init(_ value: Timestamp?) { text = value?.description }
   /// bytea, in its `hex` form: two characters a byte.
   public init(_ value: [UInt8]?) { text = value.map(Self.hex) }
@@ -34,6 +44,7 @@ public struct Parameter: Hashable, Sendable {
     text = "{" + elements.joined(separator: ",") + "}"
   }
 
+  /// SQL's NULL.
   public static let null = Parameter(String?.none)
 
   /// As PostgreSQL spells the values that are not numbers.

@@ -2,6 +2,7 @@ import PoolCore
 
 /// Why a statement failed, and what that means for its connection and for trying again.
 public struct QueryError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// What went wrong.
   public var fault: Fault
   /// The connection can take the next statement (it may be in a failed transaction). False: close it.
   public var connectionUsable: Bool
@@ -9,6 +10,7 @@ public struct QueryError: Error, Hashable, Sendable, CustomStringConvertible {
   /// True also when the server refused the statement.
   public var maybeExecuted: Bool
 
+  /// A statement that failed so.
   public init(_ fault: Fault, connectionUsable: Bool, maybeExecuted: Bool) {
     self.fault = fault
     self.connectionUsable = connectionUsable

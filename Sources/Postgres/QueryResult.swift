@@ -13,7 +13,9 @@ public struct QueryResult: Sendable {
     }
   }
 
+  /// How many columns; zero for a statement that returns none.
   public var columnCount: Int { Int(PQnfields(memory.result)) }
+  /// How many rows were returned.
   public var rowCount: Int { Int(PQntuples(memory.result)) }
 
   /// The value in PostgreSQL's text format; nil for SQL's NULL, and where there is no such row or column.
@@ -36,6 +38,7 @@ public struct QueryResult: Sendable {
     return self[row, index]
   }
 
+  /// The rows, in the order in which the server sent them.
   public var rows: Rows { Rows(result: self) }
 
   /// Rows changed or returned, as the server counts them; nil for a statement that has no such number.

@@ -15,6 +15,7 @@ extension WarmPool {
     /// those that sit idle in a transaction are reported as leaks too. Nil: sessions from the same client address, where
     /// the server sees it.
     public var applicationNamePrefix: String?
+    /// The role a server must have: others of the list are passed over.
     public var requireRole = RequiredRole.any
     /// With `requireRole` standby: a standby further behind than this is not ready. Nil: any lag will do.
     public var maxReplayLag: Duration?
@@ -22,10 +23,12 @@ extension WarmPool {
     public var probeQuery = "SELECT 1"
     /// What the first column of its first row must be, as text. Nil: any answer will do.
     public var probeExpect: String?
+    /// The pool's limits and times.
     public var pool = PoolSettings()
     /// A drain marker was found: begin drained, and wait for `resume`.
     public var startDrained = false
 
+    /// The defaults for this database; nothing is checked yet.
     public init(databaseURL: String? = nil) { self.databaseURL = databaseURL }
 
     /// The floor of open connections; see `PoolSettings`.

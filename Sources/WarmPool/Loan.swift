@@ -4,6 +4,7 @@ import Postgres
 /// Where in the program a connection was acquired: said of a lease that is held too long.
 public struct AcquisitionSite: Sendable, CustomStringConvertible {
   private let file: StaticString
+  /// The line in that file.
   public let line: UInt
   /// The name of the task, if it was given one.
   public let task: String?

@@ -11,6 +11,7 @@ public import PoolCore
 ///       return lastKnownPrice(of: item)
 ///     }
 public struct PoolError: Error, Sendable, CustomStringConvertible {
+  /// What could not be done.
   public enum Kind: Hashable, Sendable {
     /// No connection could be had.
     case acquire(AcquireRefusal)
@@ -31,11 +32,13 @@ public struct PoolError: Error, Sendable, CustomStringConvertible {
     case notWarm(because: [Reason])
   }
 
+  /// What could not be done.
   public var kind: Kind
   /// What went wrong at the database: of the statement, or the last login or probe that failed.
   public var fault: Fault?
   /// The statement may have been executed: it must not be repeated blindly.
   public var maybeExecuted: Bool
+  /// How many connections were in which state at that moment.
   public var pool: PoolCounts
 
   /// Why no connection could be had; nil for every other kind of error.

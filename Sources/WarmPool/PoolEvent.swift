@@ -10,6 +10,7 @@ public enum PoolEvent: Sendable {
   case loginsWork(after: Int)
   /// A connection was opened.
   case connected(ConnectionID, host: String, backendPID: Int32, took: Duration)
+  /// A connection was closed, and why.
   case closed(ConnectionID, CloseReason)
   /// A lease has been held longer than `leakAfter`. Said once; it is not closed.
   case leaked(LeaseID, ConnectionID, held: Duration, site: AcquisitionSite?)

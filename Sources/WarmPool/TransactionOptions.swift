@@ -1,16 +1,23 @@
 /// How a transaction is begun (PostgreSQL manual, "SET TRANSACTION"). Nil leaves it to the session's defaults.
 public struct TransactionOptions: Hashable, Sendable {
+  /// What a transaction sees of others (PostgreSQL manual, 13.2 "Transaction Isolation").
   public enum Isolation: String, Hashable, Sendable, CaseIterable {
+    /// Each statement sees what was committed before it.
     case readCommitted = "READ COMMITTED"
+    /// All statements see what was committed before the first; a conflicting change fails with 40001.
     case repeatableRead = "REPEATABLE READ"
+    /// As if transactions ran one after another; what cannot be so fails with 40001.
     case serializable = "SERIALIZABLE"
   }
 
+  /// What it sees of others.
   public var isolation: Isolation?
+  /// It may change nothing.
   public var readOnly: Bool?
   /// With serializable and read-only: waits for a moment from which it can neither fail nor make others fail.
   public var deferrable: Bool?
 
+  /// The session's defaults where nothing is said.
   public init(isolation: Isolation? = nil, readOnly: Bool? = nil, deferrable: Bool? = nil) {
     self.isolation = isolation
     self.readOnly = readOnly
@@ -34,8 +41,10 @@ public struct TransactionRetry: Hashable, Sendable {
   /// The wait before another attempt is random, between zero and this, which doubles with every attempt (full
   /// jitter), up to `longestWait`.
   public var firstWait: Duration
+  /// The bound does not grow beyond this.
   public var longestWait: Duration
 
+  /// Five attempts with short waits, unless said otherwise.
   public init(
     attempts: Int = 5, firstWait: Duration = .milliseconds(10), longestWait: Duration = .seconds(1)
   ) {

@@ -20,6 +20,7 @@ import Synchronization
 ///     let names = try await pool.withConnection { db in try await db.query("select name from users") }
 ///     try await pool.drain(within: .seconds(25))
 public actor WarmPool {
+  /// As it was made with.
   public nonisolated let configuration: Configuration
   public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 

@@ -4,6 +4,7 @@ public struct Timestamp: Hashable, Comparable, Sendable {
   /// Since midnight UTC of 1 January 1970. The two ends of the range are `infinity` and its opposite.
   public let microsecondsSince1970: Int64
 
+  /// The moment that many microseconds after, or before, the epoch.
   public init(microsecondsSince1970: Int64) { self.microsecondsSince1970 = microsecondsSince1970 }
 
   /// To the nearest microsecond; what lies beyond the range, and not-a-number, is one of the infinities.
@@ -16,11 +17,15 @@ public struct Timestamp: Hashable, Comparable, Sendable {
     }
   }
 
+  /// PostgreSQL's `infinity`: later than every other.
   public static let infinity = Timestamp(microsecondsSince1970: .max)
+  /// PostgreSQL's `-infinity`: earlier than every other.
   public static let negativeInfinity = Timestamp(microsecondsSince1970: .min)
 
+  /// Whether it is one of the two infinities.
   public var isInfinite: Bool { self == .infinity || self == .negativeInfinity }
 
+  /// To about a microsecond for times of this age; infinite for the infinities.
   public var secondsSince1970: Double {
     switch self {
     case .infinity: .infinity
