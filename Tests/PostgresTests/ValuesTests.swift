@@ -73,7 +73,7 @@ import Testing
 
   @Test("array elements whose quotes and backslashes carry combining marks stay the elements they are")
   func arrayQuoting() async throws {
-    try await withConnection { connection in
+    try await withConnection { connection, _ in
       let marks = ["a\"\u{301},b", "\\\u{301}", "\"\u{200D}\",NULL", "{\"\u{308}}", "\r\n\"\r\n"]
       let array = Parameter(array: marks.map { Parameter($0) })
       let elements = try await connection.query("SELECT unnest($1::text[])", [array])
@@ -89,7 +89,7 @@ import Testing
 
   @Test("a number beyond the floating-point type is an error, infinity is infinity, and too small is zero")
   func floatingRange() async throws {
-    try await withConnection { connection in
+    try await withConnection { connection, _ in
       let row = try await connection.query(
         "SELECT 1e400::numeric, '-1e400'::numeric, 1e40::float8, 'Infinity'::numeric, 1e-400::numeric, 'NaN'::numeric"
       ).rows[0]
@@ -105,7 +105,7 @@ import Testing
 
   @Test("the names of types in errors are the server's own")
   func typeNames() async throws {
-    try await withConnection { connection in
+    try await withConnection { connection, _ in
       for (oid, name) in TypeName.known {
         let server = try await connection.query(
           """
@@ -145,7 +145,7 @@ import Testing
         _ = try columns.decode(Double.self)
       }
     }
-    try await withConnection { connection in
+    try await withConnection { connection, _ in
       let result = try await connection.query("SELECT 1 AS n, 'a' AS n, 2.5 UNION ALL SELECT 2, NULL, 3")
       #expect(try result.rows[0]["n", as: Int.self] == 1)
       #expect(try result.rows[0][1, as: String.self] == "a")
