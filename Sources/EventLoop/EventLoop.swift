@@ -24,6 +24,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
   /// How many jobs one turn runs before descriptors and timers have their say again.
   public static let jobsPerTurn = 256
 
+  /// The thread's name, as `top -H` shows it, cut at 15 bytes there.
   public let name: String
 
   /// Called at the end of every turn, on the loop: the place to publish what the turn has changed. Set it on the
@@ -144,6 +145,7 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
 // MARK: - Executor
 
 extension EventLoop {
+  /// Runs a job on the loop, after what is queued already. Any thread.
   public func enqueue(_ job: consuming ExecutorJob) { enqueue(.job(UnownedJob(job))) }
 
   public func checkIsolated() {

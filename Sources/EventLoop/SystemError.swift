@@ -7,6 +7,7 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
   /// Its `errno`.
   public let code: Int32
 
+  /// A call of this name that failed with this `errno`.
   public init(_ call: String, _ code: Int32) {
     self.call = call
     self.code = code

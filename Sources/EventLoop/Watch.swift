@@ -5,7 +5,9 @@ public struct Interest: OptionSet, Hashable, Sendable {
   public let rawValue: UInt8
   public init(rawValue: UInt8) { self.rawValue = rawValue }
 
+  /// Something to read, or the end of the stream.
   public static let read = Interest(rawValue: 1)
+  /// Room to write.
   public static let write = Interest(rawValue: 2)
 
   var events: UInt32 {
@@ -21,10 +23,13 @@ public struct Readiness: OptionSet, Hashable, Sendable {
   public let rawValue: UInt8
   public init(rawValue: UInt8) { self.rawValue = rawValue }
 
+  /// Reading does not block: there is data, or the end of the stream.
   public static let read = Readiness(rawValue: 1)
+  /// Writing does not block.
   public static let write = Readiness(rawValue: 2)
   /// The other side sends no more, or the connection is gone.
   public static let hangUp = Readiness(rawValue: 4)
+  /// The descriptor has failed; for a socket, `SO_ERROR` says why.
   public static let error = Readiness(rawValue: 8)
 
   init(events: UInt32) {
@@ -40,6 +45,7 @@ public struct Readiness: OptionSet, Hashable, Sendable {
 /// A descriptor that a loop watches. It stays watched until `cancel()`, also when nobody holds the watch.
 /// On the loop only.
 public final class Watch {
+  /// The file descriptor. Whoever opened it closes it, after `cancel()`.
   public let descriptor: Int32
   private unowned let loop: EventLoop
   private let id: UInt64

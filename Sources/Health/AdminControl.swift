@@ -10,6 +10,7 @@ public struct AdminControl: Sendable {
   /// Drains, then ends the process. Called once the answer to the request has been sent.
   public var quit: @Sendable () -> Void
 
+  /// What is called for each of the three requests.
   public init(
     drain: @escaping @Sendable (DrainRequest, @escaping @Sendable (DrainAnswer) -> Void) -> Void,
     resume: @escaping @Sendable (@escaping @Sendable (ResumeAnswer) -> Void) -> Void,
@@ -21,18 +22,21 @@ public struct AdminControl: Sendable {
   }
 }
 
+/// A drain that somebody asked for over HTTP.
 public struct DrainRequest: Hashable, Sendable {
   /// Instead of `--drain-timeout`; nil if the caller named none.
   public var timeout: Duration?
   /// False: the caller has been answered already, and only a refusal is of interest (it is logged).
   public var wait: Bool
 
+  /// A request that waits for the end of the drain, unless said otherwise.
   public init(timeout: Duration? = nil, wait: Bool = true) {
     self.timeout = timeout
     self.wait = wait
   }
 }
 
+/// How a drain ended, for whoever asked for it.
 public enum DrainAnswer: Hashable, Sendable {
   /// Drained; the counts are final.
   case done(DrainProgress)
@@ -42,7 +46,9 @@ public enum DrainAnswer: Hashable, Sendable {
   case refused(String)
 }
 
+/// Whether a drain was taken back.
 public enum ResumeAnswer: Hashable, Sendable {
+  /// The pool warms again; nothing is said yet about when it is ready.
   case resumed
   /// Such as after SIGTERM, with the reason in one line.
   case refused(String)
@@ -52,11 +58,14 @@ public enum ResumeAnswer: Hashable, Sendable {
 public struct AdminDetails: Hashable, Sendable {
   /// A setting in force, as it may be shown: without secrets.
   public struct Setting: Hashable, Sendable {
+    /// As the flag is called, without its dashes.
     public var name: String
+    /// As text; a password is hidden.
     public var value: String
     /// Where it comes from: `flag`, `environment`, `default`.
     public var source: String
 
+    /// A setting and where its value comes from.
     public init(name: String, value: String, source: String) {
       self.name = name
       self.value = value
@@ -64,11 +73,14 @@ public struct AdminDetails: Hashable, Sendable {
     }
   }
 
+  /// Of the executable.
   public var version: String
   /// The instance's name, as in `application_name`.
   public var instance: String
+  /// All that are in force.
   public var settings: [Setting]
 
+  /// What `/status` tells of the process itself.
   public init(version: String, instance: String, settings: [Setting] = []) {
     self.version = version
     self.instance = instance
@@ -81,7 +93,9 @@ public struct AdminDetails: Hashable, Sendable {
 public struct RefusedControl: Hashable, Sendable {
   /// `/drain`, `/resume` or `/quit`.
   public var path: String
+  /// The HTTP method.
   public var method: String
+  /// The HTTP status that was answered.
   public var status: Int
   /// One line.
   public var reason: String

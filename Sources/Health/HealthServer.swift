@@ -2,9 +2,12 @@ import PoolCore
 
 /// What the outside is told at one moment: one snapshot, read once, and the time of the question on the same clock.
 public struct Observation: Sendable {
+  /// What the instance knew.
   public var snapshot: Snapshot
+  /// When it is asked: a snapshot that is too old by then is not believed.
   public var now: Instant
 
+  /// A snapshot and the time of the question.
   public init(snapshot: Snapshot, now: Instant) {
     self.snapshot = snapshot
     self.now = now

@@ -3,20 +3,29 @@ import PoolCore
 /// A JSON value, and its text (RFC 8259). Members keep the order they were given in, so that the same state
 /// always gives the same bytes and the verdict can come first.
 public enum JSON: Hashable, Sendable {
+  /// `null`.
   case null
+  /// `true` or `false`.
   case bool(Bool)
+  /// A whole number; readers that know only doubles keep 53 bits of it.
   case int(Int)
   /// Written as `null` if it is not finite: JSON has no word for it.
   case number(Double)
+  /// Text. Control characters, quotes and backslashes are escaped.
   case string(String)
+  /// Values in order.
   case array([JSON])
+  /// Members in order; nobody checks that their names differ.
   case object([Member])
 
   /// One name and value of an object.
   public struct Member: Hashable, Sendable {
+    /// The name, as text.
     public var name: String
+    /// Its value.
     public var value: JSON
 
+    /// A member of this name.
     public init(_ name: String, _ value: JSON) {
       self.name = name
       self.value = value

@@ -81,6 +81,7 @@ public struct ListenAddress: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// Whether it is a path of this machine.
   public var isUnix: Bool { unixPath != nil }
 
   var unixPath: String? {

@@ -84,8 +84,10 @@ extension PoolSettings {
     )
     try require(
       waitingLimit >= 0, "max-waiting", "must not be negative; 0 refuses whoever would have to wait")
-    try require(waitingLimit <= 1_000_000, "max-waiting", "must be at most 1000000")
-    try require(acquireTimeout > .zero, "acquire-timeout", "must be longer than zero")
+    try require(
+      waitingLimit <= 1_000_000, "max-waiting", "must be at most 1000000: each takes memory while it waits")
+    try require(
+      acquireTimeout > .zero, "acquire-timeout", "must be longer than zero, or no caller could wait")
     try require(
       idleTimeout >= .seconds(1), "idle-timeout", "must be at least 1s, or connections only come and go")
     try require(
@@ -102,18 +104,28 @@ extension PoolSettings {
     try require(
       idleTimeout <= maxLifetime || idleTimeout == defaults.idleTimeout, "idle-timeout",
       "must not be longer than max-lifetime (\(maxLifetime.inTenths)), or nothing is ever idle for so long")
-    try require(leakAfter > .zero, "leak-after", "must be longer than zero")
-    try require(probeInterval >= .milliseconds(100), "probe-interval", "must be at least 100ms")
-    try require(probeTimeout >= .milliseconds(10), "probe-timeout", "must be at least 10ms")
+    try require(leakAfter > .zero, "leak-after", "must be longer than zero, or every lease is a leak")
+    try require(
+      probeInterval >= .milliseconds(100), "probe-interval",
+      "must be at least 100ms, or probes are a load of their own")
+    try require(
+      probeTimeout >= .milliseconds(10), "probe-timeout",
+      "must be at least 10ms, or a server that works is too slow for it")
     try require(
       probeTimeout <= probeInterval, "probe-timeout",
       "must not be longer than probe-interval, or probes would overlap")
-    try require(connectTimeout >= .milliseconds(100), "connect-timeout", "must be at least 100ms")
-    try require((1...100).contains(rise), "rise", "must be between 1 and 100")
-    try require((1...100).contains(fall), "fall", "must be between 1 and 100")
-    try require(drainDelay >= .zero, "drain-delay", "must not be negative")
+    try require(
+      connectTimeout >= .milliseconds(100), "connect-timeout",
+      "must be at least 100ms, or no login over a network ends in time")
+    for (count, setting) in [(rise, "rise"), (fall, "fall")] {
+      try require(
+        (1...100).contains(count), setting,
+        "must be between 1 and 100: it counts probes, and readiness waits for them")
+    }
+    try require(
+      drainDelay >= .zero, "drain-delay", "must not be negative; zero closes as soon as nobody comes")
     try require(
       drainTimeout >= drainDelay, "drain-timeout", "must be at least drain-delay: it includes the delay")
-    try require(splay >= .zero, "splay", "must not be negative")
+    try require(splay >= .zero, "splay", "must not be negative; zero is no wait")
   }
 }

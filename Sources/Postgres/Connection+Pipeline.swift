@@ -4,9 +4,12 @@ import PoolCore
 
 /// A statement of a batch.
 public struct Statement: Hashable, Sendable {
+  /// One statement, with `$1`, `$2`, … where a value belongs.
   public var sql: String
+  /// Its values, in order; at most 65535 (the protocol counts them in 16 bits).
   public var parameters: [Parameter]
 
+  /// A statement, and its values if it takes any.
   public init(_ sql: String, _ parameters: [Parameter] = []) {
     self.sql = sql
     self.parameters = parameters

@@ -52,7 +52,10 @@ extension WarmPool {
         if requireRole != .standby {
           throw SettingsError("max-replay-lag", "needs require-role standby: only a standby lags behind")
         }
-        if maxReplayLag <= .zero { throw SettingsError("max-replay-lag", "must be longer than zero") }
+        if maxReplayLag <= .zero {
+          throw SettingsError(
+            "max-replay-lag", "must be longer than zero, or a standby that works is never close enough")
+        }
       }
     }
   }

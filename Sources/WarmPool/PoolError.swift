@@ -6,9 +6,11 @@ public import PoolCore
 /// means that no connection could be had, at once or in time, and that nothing was sent to the database.
 ///
 ///     do {
-///       return try await pool.withConnection(timeout: .milliseconds(200)) { db in try await price(of: item, db) }
+///       return try await pool.withConnection(timeout: .milliseconds(200)) { db in
+///         try await price(of: item, db)
+///       }
 ///     } catch let error as PoolError where error.refusal != nil {
-///       return lastKnownPrice(of: item)
+///       return lastKnownPrice(item)
 ///     }
 public struct PoolError: Error, Sendable, CustomStringConvertible {
   /// What could not be done.

@@ -16,9 +16,12 @@ import Synchronization
 ///
 ///     let pool = try WarmPool(configuration)
 ///     async let running: Void = pool.run()
-///     try await pool.warmed()
-///     let names = try await pool.withConnection { db in try await db.query("select name from users") }
-///     try await pool.drain(within: .seconds(25))
+///     try await pool.warmed(within: .seconds(30))
+///     let names = try await pool.withConnection { db in
+///       try await db.query("SELECT name FROM users", as: String.self)
+///     }
+///     try await pool.terminate(within: .seconds(25))
+///     await running
 public actor WarmPool {
   /// As it was made with.
   public nonisolated let configuration: Configuration
@@ -127,13 +130,17 @@ public actor WarmPool {
 
   /// Lends a connection to `body`, and takes it back whatever happens there.
   ///
-  /// Waits at most `timeout` (`acquireTimeout` if nil). Throws a `PoolError` of kind `.acquire` if none can be had,
-  /// `CancellationError` if the task was cancelled while waiting, and whatever `body` throws.
+  /// Throws a `PoolError` of kind `.acquire` if none can be had, `CancellationError` if the task was cancelled while
+  /// waiting, and whatever `body` throws.
   ///
   /// - Parameters:
+  ///   - timeout: how long to wait for a connection, `acquireTimeout` if nil. Zero: what is free now, or nothing.
   ///   - tag: the session's `application_name` for the time of the lease (PostgreSQL keeps 63 bytes), to find a
   ///     request in `pg_stat_activity` and the server's log. One more round trip.
   ///   - resetting: what is undone before somebody else gets the connection.
+  ///   - file: where it is acquired, for the report of a lease that is held too long.
+  ///   - line: the line there.
+  ///   - body: what is done with the connection, on the caller's actor.
   public nonisolated func withConnection<Result>(
     timeout: Duration? = nil, tag: String? = nil, resetting: SessionReset = .transaction,
     file: StaticString = #fileID, line: UInt = #line, _ body: (borrowing Lease) async throws -> Result

@@ -1,11 +1,10 @@
-import Foundation
 import Support
 import Testing
 import WarmPool
 
-@Suite(.timeLimit(.minutes(5))) struct ReadmeTests {
-  // The README shows what stands between the two lines of dashes.
-  private func example(_ url: String) async throws -> Int {
+/// What the README and the landing page show.
+@Suite(.timeLimit(.minutes(5))) struct FirstExample {
+  private func whole(_ url: String) async throws -> Int {
     // ----
     let pool = try WarmPool(WarmPool.Configuration(databaseURL: url))
     async let running: Void = pool.run()
@@ -29,32 +28,44 @@ import WarmPool
     return users.count
   }
 
-  @Test("the example of the README runs")
+  private func short(_ configuration: WarmPool.Configuration) async throws -> Int {
+    // ----
+    let pool = try WarmPool(configuration)
+    async let running: Void = pool.run()
+    try await pool.warmed(within: .seconds(30))
+    let names = try await pool.withConnection { db in
+      try await db.query("SELECT name FROM users", as: String.self)
+    }
+    try await pool.terminate(within: .seconds(25))
+    await running
+    // ----
+    return names.count
+  }
+
+  private func rows(_ pool: WarmPool) async throws -> Int {
+    try await pool.withConnection { db in
+      // ----
+      struct User: Decodable { var id: Int; var name: String; var seen: Timestamp? }
+      let users = try await db.query("SELECT id, name, seen FROM users WHERE id < $1", [100], as: User.self)
+      // ----
+      return users.count
+    }
+  }
+
+  @Test("the first examples run")
   func runs() async throws {
-    try await withPostgres { server in
+    try await withPool { running, server in
       try await server.sql(
         """
         CREATE TABLE users (id int, name text, seen timestamptz);
         INSERT INTO users VALUES (42, 'Ada', NULL), (100, 'Grace', now())
         """)
-      #expect(try await example(server.unixURL) == 1)
+      #expect(try await whole(server.unixURL) == 1)
       #expect(try await server.sql("SELECT count(*) FROM users WHERE id = 42 AND seen IS NOT NULL") == "1")
+      var configuration = WarmPool.Configuration(databaseURL: server.unixURL)
+      configuration.pool.drainDelay = .zero
+      #expect(try await short(configuration) == 2)
+      #expect(try await rows(running.pool) == 1)
     }
-  }
-
-  @Test("the README shows the example as it is compiled")
-  func isTheSame() throws {
-    let here = URL(fileURLWithPath: #filePath)
-    let package = here.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-    let readme = try String(contentsOf: package.appendingPathComponent("README.md"), encoding: .utf8)
-    let source = try String(contentsOf: here, encoding: .utf8)
-    let shown = try #require(
-      readme.components(separatedBy: "<!-- example -->\n```swift\n").last?.components(separatedBy: "\n```\n")
-        .first)
-    let compiled = try #require(source.components(separatedBy: "    // ----\n").dropFirst().first)
-    let lines = compiled.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map {
-      String($0.dropFirst(4))
-    }
-    #expect(shown == lines.joined(separator: "\n"))
   }
 }
