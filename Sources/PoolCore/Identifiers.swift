@@ -9,12 +9,13 @@ public struct ConnectionID: Hashable, Comparable, Sendable, CustomStringConverti
 }
 
 /// One caller that asked for a connection, from its request until the lease is released or refused.
-/// The shell chooses it; it is never used twice.
-public struct LeaseID: Hashable, Sendable, CustomStringConvertible {
+/// The shell chooses it, each time a greater one.
+public struct LeaseID: Hashable, Comparable, Sendable, CustomStringConvertible {
   /// Counted up from 1 within a pool.
   public let number: UInt64
   /// The lease of that number.
   public init(_ number: UInt64) { self.number = number }
+  public static func < (a: Self, b: Self) -> Bool { a.number < b.number }
   public var description: String { "lease \(number)" }
 }
 

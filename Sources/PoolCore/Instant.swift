@@ -36,10 +36,7 @@ public struct Instant: Hashable, Comparable, Sendable {
 extension Duration {
   /// Whole nanoseconds, saturated to what 64 bits hold (292 years).
   public var inNanoseconds: Int64 {
-    let (seconds, attoseconds) = components
-    let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-    if overflow { return seconds < 0 ? .min : .max }
-    return whole.addingSaturated(attoseconds / 1_000_000_000)
+    Int64(clamping: attoseconds / 1_000_000_000)
   }
 
   /// Seconds as a floating-point number, for texts and metrics.

@@ -23,12 +23,11 @@ struct Member: Sendable {
   var host: HostID?
   /// From here on it is too old; never, while connecting.
   var expires: Instant = .distantFuture
-  /// When an idle one is next asked whether it is there.
-  var keepAlive: Instant = .distantFuture
   /// When it last came from a login or a lease. Neither a probe nor a keep-alive is use.
   var lastUsed: Instant = .origin
-  /// When an idle one above the floor has been idle for too long.
-  var idleUntil: Instant = .distantFuture
+  /// Spreads what falls due after a time of idleness, 0.8 to 1.2: connections of the same age do not do the same at
+  /// once. Chosen anew whenever it was asked.
+  var spread = 1.0
   /// What is to be asked of it before it is lent.
   var doubt = Doubt.none
   /// While leased: it cannot be used again.
@@ -51,7 +50,8 @@ struct Member: Sendable {
 /// A *generation* is a set of connections that are given up together, because the server behind them is another one
 /// now. Leases of an earlier generation finish; they are open, but count for nothing else: they are *retired*.
 struct Members: Sendable {
-  private(set) var all: [ConnectionID: Member] = [:]
+  /// The oldest first: identifiers count up, so a new one goes to the end, and a search by halves finds it.
+  private(set) var all: [(id: ConnectionID, member: Member)] = []
   /// Free connections in the order of `lastUsed`, the last one at the end: taking from there leaves the others idle
   /// long enough to be pruned.
   private(set) var idle: [ConnectionID] = []
@@ -71,28 +71,32 @@ struct Members: Sendable {
   var current: Int { open - spent }
   /// Open connections that work, of any generation.
   var working: Int { open - broken }
-  /// All of them, the oldest first: the same events must give the same effects in the same order, which a
-  /// dictionary does not promise.
-  var inOrder: [(id: ConnectionID, member: Member)] {
-    all.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-  }
+  subscript(id: ConnectionID) -> Member? { index(of: id).map { all[$0].member } }
 
-  subscript(id: ConnectionID) -> Member? { all[id] }
+  private func index(of id: ConnectionID) -> Int? {
+    var (low, high) = (0, all.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if all[middle].id < id { low = middle + 1 } else { high = middle }
+    }
+    return low < all.count && all[low].id == id ? low : nil
+  }
 
   mutating func add(at now: Instant) -> ConnectionID {
     lastID += 1
     let id = ConnectionID(lastID)
-    all[id] = Member(state: .connecting, since: now, generation: generation)
+    all.append((id, Member(state: .connecting, since: now, generation: generation)))
     connecting += 1
     return id
   }
 
   /// Its login succeeded: it belongs to the present generation, whenever it was begun.
-  mutating func opened(_ id: ConnectionID, host: HostID, expires: Instant) {
-    guard let index = all.index(forKey: id) else { return }
-    all.values[index].host = host
-    all.values[index].expires = expires
-    all.values[index].generation = generation
+  mutating func opened(_ id: ConnectionID, host: HostID, expires: Instant, spread: Double) {
+    guard let index = index(of: id) else { return }
+    all[index].member.host = host
+    all[index].member.expires = expires
+    all[index].member.spread = spread
+    all[index].member.generation = generation
   }
 
   /// Begins another generation. Whatever is not leased is expected to be closed.
@@ -105,26 +109,26 @@ struct Members: Sendable {
 
   /// A leased one has ended; it stays with its lease.
   mutating func breaks(_ id: ConnectionID) {
-    guard let index = all.index(forKey: id), !all.values[index].isBroken else { return }
-    if !isRetired(all.values[index]) { spent += 1 }
-    all.values[index].isBroken = true
+    guard let index = index(of: id), !all[index].member.isBroken else { return }
+    if !isRetired(all[index].member) { spent += 1 }
+    all[index].member.isBroken = true
     broken += 1
   }
 
   /// Moves a member to another state. No-op for one that is gone.
   mutating func move(_ id: ConnectionID, to state: Member.State, at now: Instant) {
-    guard let index = all.index(forKey: id) else { return }
-    let previous = all.values[index].state
+    guard let index = index(of: id) else { return }
+    let previous = all[index].member.state
     leave(previous, id)
-    all.values[index].state = state
-    all.values[index].since = now
+    all[index].member.state = state
+    all[index].member.since = now
     switch previous {
-    case .connecting, .leased: all.values[index].lastUsed = now
+    case .connecting, .leased: all[index].member.lastUsed = now
     case .idle, .reserved, .checking, .verifying: break
     }
     switch state {
     case .connecting: connecting += 1
-    case .idle: insertIdle(id, lastUsed: all.values[index].lastUsed)
+    case .idle: insertIdle(id, lastUsed: all[index].member.lastUsed)
     case .leased: leased += 1
     case .checking: checking += 1
     case .verifying: verifying += 1
@@ -133,15 +137,16 @@ struct Members: Sendable {
   }
 
   mutating func update(_ id: ConnectionID, _ change: (inout Member) -> Void) {
-    guard let index = all.index(forKey: id) else { return }
-    let state = all.values[index].state
-    change(&all.values[index])
-    assert(all.values[index].state == state, "a state changes by move(_:to:at:) only")
+    guard let index = index(of: id) else { return }
+    let state = all[index].member.state
+    change(&all[index].member)
+    assert(all[index].member.state == state, "a state changes by move(_:to:at:) only")
   }
 
   @discardableResult
   mutating func remove(_ id: ConnectionID) -> Member? {
-    guard let member = all.removeValue(forKey: id) else { return nil }
+    guard let index = index(of: id) else { return nil }
+    let member = all.remove(at: index).member
     leave(member.state, id)
     // Others of an earlier generation are closed as it ends, and were never counted.
     if case .leased = member.state, member.isBroken || isRetired(member) { spent -= 1 }
@@ -152,10 +157,10 @@ struct Members: Sendable {
   /// At the end, unless it comes back from a question that was not use.
   private mutating func insertIdle(_ id: ConnectionID, lastUsed: Instant) {
     var (low, high) = (0, idle.count)
-    if let last = idle.last, (all[last]?.lastUsed ?? .origin) <= lastUsed { low = high }
+    if let last = idle.last, (self[last]?.lastUsed ?? .origin) <= lastUsed { low = high }
     while low < high {
       let middle = (low + high) / 2
-      if (all[idle[middle]]?.lastUsed ?? .origin) <= lastUsed { low = middle + 1 } else { high = middle }
+      if (self[idle[middle]]?.lastUsed ?? .origin) <= lastUsed { low = middle + 1 } else { high = middle }
     }
     idle.insert(id, at: low)
   }

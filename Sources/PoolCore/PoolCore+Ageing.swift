@@ -32,9 +32,17 @@ extension PoolCore {
     alarms.upkeep = alarms.upkeep.map { min($0, time) } ?? time
   }
 
+  mutating func newSpread() -> Double { 0.8 + 0.4 * random.fraction() }
+
+  /// A new connection: from now on it may have to be asked, pruned or replaced.
+  mutating func beginUpkeep(of id: ConnectionID) {
+    guard let member = members[id] else { return }
+    wakeForUpkeep(by: min(member.expires, keepAlive(of: member), idleUntil(of: member)))
+  }
+
   mutating func upkeep(at now: Instant) {
     guard isServing else { return }
-    for id in members.idle.reversed() where members[id].map({ $0.keepAlive <= now }) == true {
+    for id in members.idle.reversed() where members[id].map({ keepAlive(of: $0) <= now }) == true {
       verify(id, at: now)
     }
     // The successor has become the place of another one that was lost.
@@ -44,7 +52,7 @@ extension PoolCore {
     // that is how it is noticed that they work again.
     if ageing == .none, isProbeWell, settings.maxConnections > 1,
       members.connecting == 0, members.current >= settings.minConnections,
-      members.all.values.contains(where: { $0.expires <= now && !members.isRetired($0) })
+      members.all.contains(where: { $0.member.expires <= now && !members.isRetired($0.member) })
     {
       ageing = .due
     }
@@ -108,24 +116,33 @@ extension PoolCore {
   /// Above the floor, closes the connection that has been idle longest.
   private mutating func pruneOne(at now: Instant) {
     guard isAboveFloor, let longest = members.idle.first,
-      let member = members[longest], member.idleUntil <= now,
+      let member = members[longest], idleUntil(of: member) <= now,
       lastPruned.map({ now - $0 >= Self.pruneEvery }) ?? true
     else { return }
     lastPruned = now
     close(longest, .idleTimeout)
   }
 
+  /// When an idle connection is next asked whether it is there.
+  private func keepAlive(of member: Member) -> Instant {
+    member.since + settings.healthCheckInterval.scaled(by: member.spread)
+  }
+
+  /// When an idle connection above the floor has been idle for too long.
+  private func idleUntil(of member: Member) -> Instant {
+    member.lastUsed + settings.idleTimeout.scaled(by: member.spread)
+  }
+
   /// At the earliest thing that falls due. What is overdue waits for something else (a lease, a login that works):
-  /// it is looked at again in a second.
+  /// it is looked at again in a second. One that is in use is taken to come back now, so that nothing need be done
+  /// when it does.
   private mutating func scheduleUpkeep(at now: Instant) {
     var next = Instant.distantFuture
     let pruning = lastPruned.map { $0 + Self.pruneEvery } ?? .origin
-    for member in members.all.values where member.isOpen {
-      next = min(next, member.expires)
-      if member.state == .idle {
-        next = min(next, member.keepAlive)
-        if isAboveFloor { next = min(next, max(member.idleUntil, pruning)) }
-      }
+    for (_, var member) in members.all where member.isOpen {
+      if member.state != .idle { (member.since, member.lastUsed) = (now, now) }
+      next = min(next, member.expires, keepAlive(of: member))
+      if isAboveFloor { next = min(next, max(idleUntil(of: member), pruning)) }
     }
     alarms.upkeep = members.open == 0 ? nil : max(next, now + .seconds(1))
   }

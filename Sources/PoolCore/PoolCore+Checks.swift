@@ -63,7 +63,8 @@ extension PoolCore {
   mutating func verified(_ id: ConnectionID, at now: Instant) {
     switch members[id]?.state {
     case .checking?, .verifying?:
-      members.update(id) { $0.doubt = .none }
+      let spread = newSpread()
+      members.update(id) { ($0.doubt, $0.spread) = (.none, spread) }
       makeIdle(id, at: now)
       verifySuspects(at: now)
     default: return
@@ -95,7 +96,6 @@ extension PoolCore {
     }
     alarms.verifyDeadline = next
     guard !late.isEmpty else { return }
-    late.sort()
     let fault = Fault(.timedOut, at: .idle)
     record(fault, during: .connection, at: now)
     for id in late { close(id, .silent) }

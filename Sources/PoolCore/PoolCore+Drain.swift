@@ -61,14 +61,14 @@ extension PoolCore {
     case .closing:
       let abandonLogins = (closingBegan ?? now) + Self.loginGrace
       if now >= min(abandonLogins, progress.deadline) {
-        for (id, member) in members.inOrder where member.state == .connecting {
+        for (id, member) in members.all where member.state == .connecting {
           members.remove(id)
           witnessArrived(id)
           effects.append(.abandonLogin(id))
         }
       }
       if now >= progress.deadline {
-        for (id, member) in members.inOrder {
+        for (id, member) in members.all {
           drain?.cut += 1
           if case .leased(let lease) = member.state { leaseEnded(lease, at: now) }
           close(id, .cutOff)
@@ -95,7 +95,7 @@ extension PoolCore {
       drain?.refused += 1
       refuse(lease, .draining)
     }
-    for (id, member) in members.inOrder {
+    for (id, member) in members.all {
       switch member.state {
       case .idle, .reserved, .checking, .verifying: close(id, .drain)
       case .connecting, .leased: break

@@ -8,7 +8,7 @@ extension PoolCore {
 
   mutating func reportLeaks(at now: Instant) {
     var next: Instant?
-    for (id, member) in members.inOrder {
+    for (id, member) in members.all {
       guard case .leased(let lease) = member.state, !leaks.contains(where: { $0.lease == lease }) else {
         continue
       }

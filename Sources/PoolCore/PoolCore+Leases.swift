@@ -2,7 +2,8 @@
 /// waited longest; nobody can take it in between.
 extension PoolCore {
   mutating func acquire(_ lease: LeaseID, deadline: Instant, at now: Instant) {
-    guard leases[lease] == nil, !queue.contains(lease) else { return impossible("\(lease) acquired twice") }
+    guard lease > newestLease else { return impossible("\(lease) acquired twice") }
+    newestLease = lease
     guard isServing else { return refuse(lease, .draining) }
     guard settings.maxConnections > 1 else { return refuse(lease, .noCapacity) }
     guard breaker.state == .closed else { return refuse(lease, circuitOpen(at: now)) }
@@ -53,7 +54,7 @@ extension PoolCore {
     guard isServing else { return refuse(lease, .draining) }
     guard deadline > now else { return refuse(lease, .timedOut(waited: .zero)) }
     counters.exchanges += 1
-    queue.addFirst(lease, deadline: deadline, at: now)
+    queue.addAgain(lease, deadline: deadline, at: now)
     // What has just been idle beside a dead one is asked first. Whatever has answered, is released or opened first,
     // it is the caller's.
     for sibling in members.idle {
@@ -63,15 +64,6 @@ extension PoolCore {
 
   /// A connection has come free: for the probe if it has none, for the caller that has waited longest, or for later.
   mutating func makeIdle(_ id: ConnectionID, at now: Instant) {
-    let spread = 0.8 + 0.4 * random.fraction()
-    let keepAlive = now + settings.healthCheckInterval.scaled(by: spread)
-    let idleUntil = now + settings.idleTimeout.scaled(by: spread)
-    members.update(id) {
-      $0.keepAlive = keepAlive
-      // An answered question is not use.
-      if $0.state != .verifying, $0.state != .checking { $0.idleUntil = idleUntil }
-    }
-    wakeForUpkeep(by: min(keepAlive, idleUntil))
     if probe.connection == nil { return reserve(id, at: now) }
     members.move(id, to: .idle, at: now)
     if let lease = queue.next() { grant(id, to: lease, at: now) }

@@ -67,9 +67,9 @@ extension PoolCore {
       giveUpGeneration(.otherHost)
     }
     let expires = now + settings.maxLifetime.scaled(by: 1 - 0.25 * random.fraction())
-    members.opened(id, host: host, expires: expires)
-    wakeForUpkeep(by: expires)
+    members.opened(id, host: host, expires: expires, spread: newSpread())
     makeIdle(id, at: now)
+    beginUpkeep(of: id)
     if ageing == .opening(id) {
       ageing = .opened(id)
       advanceAgeing(at: now)
@@ -79,7 +79,7 @@ extension PoolCore {
   /// Connections of this generation are open at another host.
   private func isElsewhere(_ host: HostID) -> Bool {
     members.open > 0
-      && members.all.values.contains { $0.isOpen && !members.isRetired($0) && $0.host != host }
+      && members.all.contains { $0.member.isOpen && !members.isRetired($0.member) && $0.member.host != host }
   }
 
   mutating func loginFailed(_ id: ConnectionID, _ fault: Fault, at now: Instant) {

@@ -80,7 +80,7 @@ extension PoolCore {
     probe.isProven = false
     ageing = .none
     lastShutdown = nil
-    for (id, member) in members.inOrder {
+    for (id, member) in members.all {
       switch member.state {
       case .idle, .checking, .verifying, .reserved: close(id, reason)
       case .connecting, .leased: break

@@ -29,7 +29,7 @@ extension PoolCore {
       alarms.witnessLate = now + settings.probeTimeout + (scouting ? .zero : settings.probeTimeout)
     }
     if probe.scout == nil, members.connecting > 0,
-      let login = members.all.lazy.filter({ $0.value.state == .connecting }).map(\.key).min()
+      let login = members.all.first(where: { $0.member.state == .connecting })?.id
     {
       scoutStarted(login, at: now)
     }

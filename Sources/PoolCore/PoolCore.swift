@@ -41,6 +41,7 @@ public struct PoolCore: Sendable {
 
   var queue = WaitQueue()
   var leases: [LeaseID: ConnectionID] = [:]
+  var newestLease = LeaseID(0)
   /// Those that have been held too long, and still are.
   var leaks: [HeldLease] = []
   var breaker: Breaker

@@ -3,70 +3,67 @@
 /// Adding, taking the next and cancelling cost the same however many wait: a caller that gives up leaves a gap in
 /// the order, which is skipped when its turn comes. Deadlines lie in a heap beside it, cleaned the same way.
 struct WaitQueue: Sendable {
-  struct Waiter: Sendable {
+  private struct Waiter: Sendable {
+    var id: LeaseID
     var since: Instant
     var deadline: Instant
+    var isGone = false
   }
 
-  private var waiting: [LeaseID: Waiter] = [:]
-  private var order: [LeaseID] = []
+  /// From `head` on by their identifiers, which count up: so a search by halves finds one.
+  private var order: [Waiter] = []
   private var head = 0
   private var deadlines: [(at: Instant, id: LeaseID)] = []
+  private(set) var count = 0
 
-  var count: Int { waiting.count }
-  var isEmpty: Bool { waiting.isEmpty }
-
-  func contains(_ id: LeaseID) -> Bool { waiting[id] != nil }
+  var isEmpty: Bool { count == 0 }
 
   /// What it keeps in memory, gaps included.
   var footprint: Int { order.count + deadlines.count }
 
+  /// Behind all others: `id` is the greatest so far.
   mutating func add(_ id: LeaseID, deadline: Instant, at now: Instant) {
-    waiting[id] = Waiter(since: now, deadline: deadline)
-    order.append(id)
+    order.append(Waiter(id: id, since: now, deadline: deadline))
+    count += 1
     push((deadline, id))
   }
 
-  /// Ahead of all others.
-  mutating func addFirst(_ id: LeaseID, deadline: Instant, at now: Instant) {
-    waiting[id] = Waiter(since: now, deadline: deadline)
-    if head > 0 {
+  /// One that has had its turn already, and so came before all others but those of its kind.
+  mutating func addAgain(_ id: LeaseID, deadline: Instant, at now: Instant) {
+    let waiter = Waiter(id: id, since: now, deadline: deadline)
+    let place = place(of: id)
+    if place == head, head > 0 {
       head -= 1
-      order[head] = id
+      order[head] = waiter
     } else {
-      order.insert(id, at: 0)
+      order.insert(waiter, at: place)
     }
+    count += 1
     push((deadline, id))
   }
 
   /// True if it waited.
-  mutating func cancel(_ id: LeaseID) -> Bool {
-    guard waiting.removeValue(forKey: id) != nil else { return false }
-    compact()
-    return true
-  }
+  mutating func cancel(_ id: LeaseID) -> Bool { take(id) != nil }
 
   /// Takes the caller that has waited longest.
   mutating func next() -> LeaseID? {
     while head < order.count {
-      let id = order[head]
+      let waiter = order[head]
       head += 1
-      if waiting.removeValue(forKey: id) != nil {
-        compact()
-        return id
-      }
+      if waiter.isGone { continue }
+      left()
+      return waiter.id
     }
-    compact()
     return nil
   }
 
   /// Takes one whose deadline has come, with how long it waited.
   mutating func expired(at now: Instant) -> (LeaseID, waited: Duration)? {
-    while let first = deadlines.first, first.at <= now || waiting[first.id] == nil {
+    while let first = deadlines.first, first.at <= now {
       pop()
-      if let waiter = waiting.removeValue(forKey: first.id) {
-        compact()
-        return (first.id, now - waiter.since)
+      // It may have got what it waited for, or have come back since, with another deadline.
+      if let index = index(of: first.id), order[index].deadline <= now, let waiter = take(first.id) {
+        return (waiter.id, now - waiter.since)
       }
     }
     return nil
@@ -76,30 +73,50 @@ struct WaitQueue: Sendable {
   var nextDeadline: Instant? { isEmpty ? nil : deadlines.first?.at }
 
   func longestWait(at now: Instant) -> Duration {
-    var index = head
-    while index < order.count {
-      if let waiter = waiting[order[index]] { return now - waiter.since }
-      index += 1
-    }
-    return .zero
+    order[head...].first { !$0.isGone }.map { now - $0.since } ?? .zero
   }
 
-  /// Gaps never outnumber the waiting by more than a constant, so memory stays bounded whatever callers do.
-  private mutating func compact() {
-    if waiting.isEmpty {
+  /// Where it is, or would be.
+  private func place(of id: LeaseID) -> Int {
+    var (low, high) = (head, order.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if order[middle].id < id { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+
+  /// Where it waits; nil if it does not.
+  private func index(of id: LeaseID) -> Int? {
+    let place = place(of: id)
+    return place < order.count && order[place].id == id && !order[place].isGone ? place : nil
+  }
+
+  private mutating func take(_ id: LeaseID) -> Waiter? {
+    guard let index = index(of: id) else { return nil }
+    let waiter = order[index]
+    order[index].isGone = true
+    left()
+    return waiter
+  }
+
+  /// One less waits. Gaps never outnumber the waiting by more than a constant, so memory stays bounded whatever
+  /// callers do.
+  private mutating func left() {
+    count -= 1
+    if count == 0 {
       order.removeAll(keepingCapacity: order.count < 1024)
       deadlines.removeAll(keepingCapacity: deadlines.count < 1024)
       head = 0
       return
     }
-    if order.count > 2 * waiting.count + 64 {
-      order = order[head...].filter { waiting[$0] != nil }
+    if order.count > 2 * count + 64 {
+      order = order[head...].filter { !$0.isGone }
       head = 0
     }
-    if deadlines.count > 2 * waiting.count + 64 {
-      let live = deadlines.filter { waiting[$0.id] != nil }
+    if deadlines.count > 2 * count + 64 {
       deadlines.removeAll(keepingCapacity: true)
-      for entry in live { push(entry) }
+      for waiter in order[head...] where !waiter.isGone { push((waiter.deadline, waiter.id)) }
     }
   }
 

@@ -23,8 +23,8 @@ public struct AcquisitionSite: Sendable, CustomStringConvertible {
 
 /// What the pool knows of a lease in use.
 ///
-/// `@unchecked Sendable`: changed on the loop alone, and only while the task that holds the lease waits for the loop.
-/// A lease cannot be used by two tasks at once, so that task may read it between its own calls.
+/// `@unchecked Sendable`: a lease cannot be used by two tasks at once. The task that holds it reads and changes it; on
+/// the loop that is done only while that task waits for the loop, or has given the lease back.
 final class Loan: @unchecked Sendable {
   let id: LeaseID
   /// Another one after a first statement that moved.

@@ -49,7 +49,7 @@ extension WarmPool {
     case .grant(let lease, let id): grant(lease, id)
     case .refuse(let lease, let why): refuse(lease, why)
     case .leaked(let lease, let id, let held):
-      leakSites[lease] = loans[lease]?.site
+      leakSites[lease] = connections[id]?.site
       tell?(.leaked(lease, id, held: held, site: leakSites[lease]))
     case .leakReturned(let lease, let id, let held):
       tell?(.leakReturned(lease, id, held: held, site: leakSites.removeValue(forKey: lease)))
@@ -98,7 +98,7 @@ extension WarmPool {
       connection.assumeIsolated { $0.close() }
       return
     }
-    connections[id] = connection
+    connections[id] = PooledConnection(connection: connection)
     let ended: @Sendable (Fault) -> Void = { fault in self.assumeIsolated { $0.ended(id, fault) } }
     connection.assumeIsolated { $0.onEnd(ended) }
     tell?(
@@ -114,11 +114,11 @@ extension WarmPool {
   }
 
   private func ask(_ id: ConnectionID) {
-    guard let connection = connections[id] else { return }
+    guard let connection = connections[id]?.connection else { return }
     questions[id] = onLoop { pool in
       await pool.sessionsAsked(on: connection)
       let answer = await pool.question.ask(connection)
-      guard pool.connections[id] === connection else { return }
+      guard pool.connections[id]?.connection === connection else { return }
       pool.questions[id] = nil
       switch answer {
       case .good:
@@ -130,12 +130,12 @@ extension WarmPool {
   }
 
   private func verify(_ id: ConnectionID) {
-    guard let connection = connections[id] else { return }
+    guard let connection = connections[id]?.connection else { return }
     questions[id] = onLoop { pool in
       var failure: Fault?
       await pool.sessionsAsked(on: connection)
       do throws(QueryError) { try await connection.ping() } catch { failure = error.fault }
-      guard pool.connections[id] === connection else { return }
+      guard pool.connections[id]?.connection === connection else { return }
       pool.questions[id] = nil
       pool.handle(failure.map { .ended(id, $0) } ?? .verified(id))
     }
@@ -143,41 +143,45 @@ extension WarmPool {
 
   private func close(_ id: ConnectionID, _ reason: CloseReason) {
     questions.removeValue(forKey: id)?.cancel()
-    guard let connection = connections.removeValue(forKey: id) else { return }
+    guard let connection = connections.removeValue(forKey: id)?.connection else { return }
     connection.assumeIsolated { $0.close() }
     tell?(.closed(id, reason))
   }
 
   private func grant(_ lease: LeaseID, _ id: ConnectionID) {
-    if let connection = connections[id] {
-      if sessionWatch.underWay?.connection === connection { return grantOnceFree(lease, connection) }
-      // What it has to say is read when all that follows from the present event is done.
-      guard connection.assumeIsolated({ $0.isQuiet }) else { return unquiet.append((lease, id)) }
-      acquiring.removeValue(forKey: lease)?.continuation.resume(returning: connection)
-    } else {
+    guard let connection = connections[id]?.connection else {
       acquiring.removeValue(forKey: lease)?.continuation.resume(
         throwing: PoolError(.ended, pool: core.snapshot(at: EventLoop.now()).pool))
+      return
     }
+    if sessionWatch.underWay?.connection === connection { return grantOnceFree(lease, connection, id) }
+    // What it has to say is read when all that follows from the present event is done.
+    guard connection.assumeIsolated({ $0.isQuiet }) else { return unquiet.append((lease, id)) }
+    lend(connection, id, to: acquiring.removeValue(forKey: lease))
+  }
+
+  private func lend(_ connection: Connection, _ id: ConnectionID, to caller: Acquisition?) {
+    connections[id]?.site = caller?.site
+    caller?.continuation.resume(returning: connection)
   }
 
   /// It was the probe's a moment ago, and a question is under way on it still.
-  private func grantOnceFree(_ lease: LeaseID, _ connection: Connection) {
-    guard let waiter = acquiring.removeValue(forKey: lease) else { return }
+  private func grantOnceFree(_ lease: LeaseID, _ connection: Connection, _ id: ConnectionID) {
+    guard let caller = acquiring.removeValue(forKey: lease) else { return }
     onLoop { pool in
       await pool.sessionsAsked(on: connection)
-      waiter.continuation.resume(returning: connection)
+      pool.lend(connection, id, to: caller)
     }
   }
 
   /// A connection that has something to read where nothing was asked: mostly it has ended. Then the lease gets another
   /// one, in its place and within its time.
   private func grantIfStanding(_ lease: LeaseID, _ id: ConnectionID) {
-    guard let waiter = acquiring[lease] else { return }
-    if let connection = connections[id], connection.assumeIsolated({ $0.isStanding() }) {
-      acquiring[lease] = nil
-      waiter.continuation.resume(returning: connection)
+    guard let caller = acquiring[lease] else { return }
+    if let connection = connections[id]?.connection, connection.assumeIsolated({ $0.isStanding() }) {
+      lend(connection, id, to: acquiring.removeValue(forKey: lease))
     } else {
-      handle(.exchange(lease, Fault(.closed, at: .idle), deadline: waiter.deadline))
+      handle(.exchange(lease, Fault(.closed, at: .idle), deadline: caller.deadline))
     }
   }
 

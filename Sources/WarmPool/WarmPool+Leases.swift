@@ -11,6 +11,14 @@ extension WarmPool {
   struct Acquisition {
     var continuation: UnsafeContinuation<Connection, any Error>
     var deadline: Instant
+    var site: AcquisitionSite
+  }
+
+  /// A connection of the pool.
+  struct PooledConnection {
+    let connection: Connection
+    /// Where it was last acquired.
+    var site: AcquisitionSite?
   }
 
   func acquire(
@@ -19,9 +27,10 @@ extension WarmPool {
     try Task.checkCancellation()
     lastLease += 1
     let id = LeaseID(lastLease)
-    let connection = try await granted(id, by: EventLoop.now() + patience) { .acquire(id, deadline: $0) }
+    let connection = try await granted(id, by: EventLoop.now() + patience, site) {
+      .acquire(id, deadline: $0)
+    }
     let loan = Loan(id, connection, patience: patience, resetting: resetting, site: site)
-    loans[id] = loan
     if Task.isCancelled {
       release(loan)
       throw CancellationError()
@@ -31,11 +40,11 @@ extension WarmPool {
 
   /// Waits until the core has answered `event` with a connection for the lease.
   private func granted(
-    _ id: LeaseID, by deadline: Instant, _ event: (Instant) -> Event
+    _ id: LeaseID, by deadline: Instant, _ site: AcquisitionSite, _ event: (Instant) -> Event
   ) async throws -> Connection {
     try await withTaskCancellationHandler {
       try await withUnsafeThrowingContinuation { continuation in
-        acquiring[id] = Acquisition(continuation: continuation, deadline: deadline)
+        acquiring[id] = Acquisition(continuation: continuation, deadline: deadline, site: site)
         handle(event(deadline))
       }
     } onCancel: {
@@ -54,7 +63,7 @@ extension WarmPool {
 
   /// Runs a statement on the lease's connection. If it is the first one and the connection turns out to be dead
   /// before a byte of the statement has left, it runs once more, on another connection.
-  func run<Result: Sendable>(
+  nonisolated func run<Result: Sendable>(
     on loan: Loan, _ statement: (Connection) async throws(QueryError) -> Result
   ) async throws(PoolError) -> Result {
     let isFirst = loan.isUntouched
@@ -75,7 +84,7 @@ extension WarmPool {
 
   /// Gets another connection for a lease whose own is dead; false if none could be had.
   private func exchange(_ loan: Loan, _ fault: Fault) async -> Bool {
-    let connection = try? await granted(loan.id, by: EventLoop.now() + loan.patience) {
+    let connection = try? await granted(loan.id, by: EventLoop.now() + loan.patience, loan.site) {
       .exchange(loan.id, fault, deadline: $0)
     }
     guard let connection else { return false }
@@ -85,11 +94,11 @@ extension WarmPool {
 
   /// What the server answered with an error was not executed, and nothing that fails within a transaction of ours: it
   /// is not committed.
-  func failure(_ error: QueryError, of loan: Loan) -> PoolError {
+  nonisolated func failure(_ error: QueryError, of loan: Loan) -> PoolError {
     PoolError(
       .query, fault: error.fault,
       maybeExecuted: error.maybeExecuted && !error.connectionUsable && loan.depth == 0,
-      pool: core.snapshot(at: EventLoop.now()).pool)
+      pool: snapshot.pool)
   }
 
   // MARK: - The end of a lease
@@ -103,7 +112,6 @@ extension WarmPool {
 
   /// Takes a connection back as it was lent: what is to be undone is undone first, without the caller.
   func release(_ loan: Loan) {
-    loans[loan.id] = nil
     switch loan.connection.assumeIsolated({ $0.transactionStatus }) {
     case .idle where !loan.isTagged && loan.resetting == .transaction:
       handle(.release(loan.id, reusable: true, nil))

@@ -33,7 +33,7 @@ extension WarmPool {
   func askForSessions(_ id: ConnectionID) {
     let now = EventLoop.now()
     guard now >= sessionWatch.next, sessionWatch.underWay == nil, core.phase == .ready,
-      core.probeConnection == id, questions[id] == nil, let connection = connections[id]
+      core.probeConnection == id, questions[id] == nil, let connection = connections[id]?.connection
     else { return }
     let before = sessionWatch.report.limits
     let timer = loop.schedule(at: now + SessionWatch.patience) {

@@ -44,7 +44,7 @@ public actor WarmPool {
   var nextBeat: TimerToken?
   var passwordWatch: PasswordWatch?
 
-  var connections: [ConnectionID: Connection] = [:]
+  var connections: [ConnectionID: PooledConnection] = [:]
   var logins: [ConnectionID: Task<Void, Never>] = [:]
   /// Probes and verifications under way; a connection has one at a time.
   var questions: [ConnectionID: Task<Void, Never>] = [:]
@@ -56,8 +56,6 @@ public actor WarmPool {
   var acquiring: [LeaseID: Acquisition] = [:]
   /// Granted connections with something to read, which is to be read first.
   var unquiet: [(LeaseID, ConnectionID)] = []
-  /// Leases in use.
-  var loans: [LeaseID: Loan] = [:]
   /// Where those were acquired that have been held too long.
   var leakSites: [LeaseID: AcquisitionSite] = [:]
   var drainWaiters: [CheckedContinuation<DrainProgress, any Error>] = []

@@ -186,9 +186,8 @@ import Testing
         case 0: _ = queue.cancel(ids.remove(at: Int(random.next() % UInt64(ids.count))))
         case 1: if let id = queue.next() { ids.removeAll { $0 == id } }
         default:
-          if let (id, _) = queue.expired(at: now) { ids.removeAll { $0 == id } } else { _ = queue.next() }
+          if let id = queue.expired(at: now)?.0 ?? queue.next() { ids.removeAll { $0 == id } }
         }
-        ids.removeAll { !queue.contains($0) }
       }
       #expect(queue.count == ids.count)
     }

@@ -17,8 +17,10 @@ extension VirtualPool {
     require(members.open == sessions.count, "the count of open connections is wrong")
     require(members.leased == holders.count, "the count of leases is wrong")
     if events % 4 == 0 {
-      let well = members.all.values.count { $0.isOpen && !$0.isBroken }
-      let current = members.all.values.count { $0.isOpen && !$0.isBroken && !members.isRetired($0) }
+      let well = members.all.count { $0.member.isOpen && !$0.member.isBroken }
+      let current = members.all.count {
+        $0.member.isOpen && !$0.member.isBroken && !members.isRetired($0.member)
+      }
       require(members.working == well, "the count of working connections is wrong")
       require(members.current == current, "the count of current connections is wrong")
     }
