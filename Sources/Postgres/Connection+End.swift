@@ -27,7 +27,7 @@ extension Connection {
       end(statement, QueryError(fault, connectionUsable: false, maybeExecuted: true))
     case .streaming(let session, let stream):
       stopOrphan(of: session)
-      stream.end(with: fault)
+      end(stream, with: fault)
     case .idle, .over, .closed: break
     }
     // The session, and with it the socket, ends here with its last reference.
@@ -50,7 +50,7 @@ extension Connection {
     case .streaming(_, let stream):
       fault.step = .query
       state = .over(fault)
-      stream.end(with: fault)
+      end(stream, with: fault)
     case .idle, .over, .closed: state = .over(fault)
     }
     handler?(fault)

@@ -56,7 +56,11 @@ extension Connection {
   /// Asks the server to stop the statement that runs, if one does. Whoever called it waits on, for the error 57014 or
   /// however else it ends; the connection stays in use.
   public func requestCancel() {
-    if case .running(_, let statement) = state { stop(statement.number, .request) }
+    switch state {
+    case .running(_, let statement): stop(statement.number, .request)
+    case .streaming(_, let stream): stop(stream.number, .request)
+    case .idle, .over, .closed: break
+    }
   }
 
   func timer(for number: UInt64, _ limit: TimeLimit) -> TimerToken {
@@ -65,10 +69,39 @@ extension Connection {
     }
   }
 
+  /// The session of that statement, as long as it is under way, whether its rows are taken at the end or one by one.
+  private func session(of number: UInt64) -> Session? {
+    switch state {
+    case .running(let session, let statement) where statement.number == number: session
+    case .streaming(let session, let stream) where stream.number == number: session
+    case .running, .streaming, .idle, .over, .closed: nil
+    }
+  }
+
+  /// How the statement under way is being stopped, if it is.
+  private var stopping: Stop? {
+    get {
+      switch state {
+      case .running(_, let statement): statement.stop
+      case .streaming(_, let stream): stream.stop
+      case .idle, .over, .closed: nil
+      }
+    }
+    set {
+      switch state {
+      case .running(let session, var statement):
+        statement.stop = newValue
+        state = .running(session, statement)
+      case .streaming(_, let stream): stream.stop = newValue
+      case .idle, .over, .closed: break
+      }
+    }
+  }
+
   func stop(_ number: UInt64, _ cause: Stop.Cause) {
-    guard case .running(let session, var statement) = state, statement.number == number else { return }
+    guard let session = session(of: number) else { return }
     var stop: Stop
-    if let earlier = statement.stop {
+    if let earlier = stopping {
       // Nobody waits without a bound once the caller wants to leave.
       guard case .request = earlier.cause, cause.isBounded else { return }
       stop = earlier
@@ -77,7 +110,7 @@ extension Connection {
       stop = Stop(cause: cause)
       let isSent = sendCancel(of: number, to: session)
       guard isSent else {
-        if cause.isBounded { abandon(statement, stop.why ?? "") }
+        if cause.isBounded { abandon(stop.why ?? "") }
         return
       }
     }
@@ -86,41 +119,39 @@ extension Connection {
         self?.assumeIsolated { $0.giveUp(number) }
       }
     }
-    statement.stop = stop
-    state = .running(session, statement)
+    stopping = stop
   }
 
   private func stopRequestEnded(_ number: UInt64, isDelivered: Bool) {
-    guard case .running(let session, var statement) = state, statement.number == number else { return }
+    guard session(of: number) != nil else { return }
     // What was not delivered for certain may still arrive, at whatever runs by then.
     guard isDelivered else { return giveUp(number) }
-    statement.stop?.isUnderWay = false
-    if statement.isComplete {
+    stopping?.isUnderWay = false
+    switch state {
+    case .running(let session, let statement) where statement.isComplete:
       state = .idle(session)
-      return end(statement, nil)
+      end(statement, nil)
+    // Whoever reads it waits for this.
+    case .streaming(_, let stream) where stream.isRead: stream.wake()
+    case .running, .streaming, .idle, .over, .closed: repeatLater(number)
     }
-    repeatLater(&statement)
-    state = .running(session, statement)
   }
 
-  private func repeatLater(_ statement: inout RunningStatement) {
-    guard var stop = statement.stop else { return }
-    let number = statement.number
-    stop.repeatTimer = loop.schedule(at: EventLoop.now() + stop.nextRepeat) { [weak self] in
+  private func repeatLater(_ number: UInt64) {
+    guard let pause = stopping?.nextRepeat else { return }
+    stopping?.repeatTimer = loop.schedule(at: EventLoop.now() + pause) { [weak self] in
       self?.assumeIsolated { $0.askAgain(number) }
     }
-    stop.nextRepeat *= 2
-    statement.stop = stop
+    stopping?.nextRepeat = pause * 2
   }
 
   private func askAgain(_ number: UInt64) {
-    guard case .running(let session, var statement) = state, statement.number == number else { return }
+    guard let session = session(of: number) else { return }
     if sendCancel(of: number, to: session) {
-      statement.stop?.isUnderWay = true
+      stopping?.isUnderWay = true
     } else {
-      repeatLater(&statement)
+      repeatLater(number)
     }
-    state = .running(session, statement)
   }
 
   private func sendCancel(of number: UInt64, to session: Session) -> Bool {
@@ -132,18 +163,28 @@ extension Connection {
   }
 
   private func giveUp(_ number: UInt64) {
-    guard case .running(_, let statement) = state, statement.number == number, let stop = statement.stop
-    else {
-      return
-    }
+    guard session(of: number) != nil, let stop = stopping else { return }
     let kind: Fault.Kind = if case .timedOut = stop.cause { .timedOut } else { .other }
-    abandon(statement, (stop.why ?? "cancelled") + ", and the server did not confirm that it stopped", kind)
+    abandon((stop.why ?? "cancelled") + ", and the server did not confirm that it stopped", kind)
+  }
+
+  /// Gives the connection up because of what the statement under way left it in.
+  private func abandon(_ why: String, _ kind: Fault.Kind = .other) {
+    switch state {
+    case .running(_, let statement): abandon(statement, why, kind)
+    case .streaming(_, let stream): abandon(stream, why, kind)
+    case .idle, .over, .closed: break
+    }
   }
 
   func cancelTimers(of statement: RunningStatement) {
     if let timer = statement.timer { loop.cancel(timer) }
-    if let timer = statement.stop?.timer { loop.cancel(timer) }
-    if let timer = statement.stop?.repeatTimer { loop.cancel(timer) }
+    if let stop = statement.stop { cancelTimers(of: stop) }
+  }
+
+  func cancelTimers(of stop: Stop) {
+    if let timer = stop.timer { loop.cancel(timer) }
+    if let timer = stop.repeatTimer { loop.cancel(timer) }
   }
 }
 

@@ -6,14 +6,20 @@ import PoolCore
 ///
 /// `@unchecked Sendable`: touched on the loop alone.
 final class RowStream: @unchecked Sendable {
+  /// Among the statements of its connection.
+  let number: UInt64
   var failure: QueryError?
   /// Something of the statement itself has yet to leave.
   var hasUnsent = true
-  /// The server was asked to stop, and has taken note.
-  private(set) var isCancelDelivered = false
+  /// The server is ready for the next statement.
+  var isRead = false
+  /// The server was asked to stop it.
+  var stop: Connection.Stop?
   private var waiter: UnsafeContinuation<Void, Never>?
   /// What is waited for came first.
   private var isWoken = false
+
+  init(number: UInt64) { self.number = number }
 
   /// May wake for nothing.
   func wait(_ continuation: UnsafeContinuation<Void, Never>) {
@@ -27,16 +33,6 @@ final class RowStream: @unchecked Sendable {
     waiter = nil
   }
 
-  func cancelDelivered() {
-    isCancelDelivered = true
-    wake()
-  }
-
-  /// The connection is gone.
-  func end(with fault: Fault) {
-    failure = QueryError(fault, connectionUsable: false, maybeExecuted: true)
-    wake()
-  }
 }
 
 /// Large results in constant memory: while nobody asks for rows the socket is not read, so that the server waits.
@@ -54,24 +50,28 @@ extension Connection {
     }
     guard isSent, PQsetSingleRowMode(session.connection) == 1 else { throw refusedByLibrary(session) }
     stopWatching()
-    state = .streaming(session, RowStream())
+    statements += 1
+    state = .streaming(session, RowStream(number: statements))
   }
 
-  /// The next rows, at least one; nil after the last. Throws what the statement failed with, and ends it if the task is
-  /// cancelled.
+  /// The next rows, at least one; nil after the last, and when no stream was begun. Throws what the statement failed
+  /// with, and ends it if the task is cancelled.
   public func nextRows() async throws(QueryError) -> [QueryResult.Row]? {
+    if case .idle = state { return nil }
     guard case .streaming(let session, let stream) = state else { throw unusable() }
     while true {
       if Task.isCancelled {
         await endStream()
-        throw QueryError(cancelled, connectionUsable: canTakeNext, maybeExecuted: true)
+        let fault = Fault(.other, at: .query, host: hostLabel, message: "cancelled")
+        throw QueryError(fault, connectionUsable: canTakeNext, maybeExecuted: true)
       }
       var rows: [QueryResult.Row] = []
       while rows.count < Self.batch, PQisBusy(session.connection) == 0 {
         guard let result = PQgetResult(session.connection) else {
           // What came before the end is handed over first; then we are here again.
           if !rows.isEmpty { return rows }
-          finish(session)
+          stream.isRead = true
+          await settle(session, stream)
           if let failure = stream.failure { throw failure }
           return nil
         }
@@ -89,7 +89,7 @@ extension Connection {
     case PGRES_SINGLE_TUPLE: return QueryResult(memory).rows.first
     case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY: return nil
     case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
-      giveUp(stream, Fault(.other, at: .query, host: hostLabel, message: "COPY cannot be run as a query"))
+      abandon(stream, "COPY cannot be run as a query")
     default:
       guard let code = ErrorField.sqlState.value(in: memory.result).flatMap({ SQLState($0) }),
         !session.lastWords.hear(memory.result)
@@ -102,51 +102,51 @@ extension Connection {
     return nil
   }
 
-  /// Ends a stream early: the server is asked to stop, and the connection is good again if it does within a second.
+  /// Ends a stream early: the server is asked to stop, and the connection is good again if it does within
+  /// `stopPatience`. What comes before that is read and dropped.
   public func endStream() async {
     guard case .streaming(let session, let stream) = state else { return }
-    let isSent = CancelRequest.send(to: session) { [loop] isDelivered in
-      // What was not delivered for certain may still arrive: then the patience below ends it.
-      loop.post { if isDelivered { stream.cancelDelivered() } }
-    }
-    guard isSent else { return giveUp(stream, cancelled) }
-    let patience = loop.schedule(at: EventLoop.now() + Self.stopPatience) {
-      self.assumeIsolated { $0.giveUp(stream, $0.cancelled) }
-    }
-    defer { loop.cancel(patience) }
-    var isRead = false
-    while isCurrent(stream), !isRead || !stream.isCancelDelivered {
-      while !isRead, PQisBusy(session.connection) == 0 {
-        if let result = PQgetResult(session.connection) { PQclear(result) } else { isRead = true }
+    stop(stream.number, .cancelled)
+    while isCurrent(stream), !stream.isRead {
+      while !stream.isRead, PQisBusy(session.connection) == 0 {
+        if let result = PQgetResult(session.connection) { PQclear(result) } else { stream.isRead = true }
       }
-      if isRead {
-        if !stream.isCancelDelivered { await pause(stream) }
-      } else {
-        await arrival(session, stream, endsWithTask: false)
-      }
+      if !stream.isRead { await arrival(session, stream, endsWithTask: false) }
     }
-    if isCurrent(stream) { finish(session) }
+    await settle(session, stream)
+  }
+
+  /// Everything has been read. A request to cancel that is still on its way would meet the next statement.
+  private func settle(_ session: Session, _ stream: RowStream) async {
+    while isCurrent(stream), stream.stop?.isUnderWay == true { await pause(stream) }
+    if isCurrent(stream) { finish(session, stream) }
   }
 
   private func isCurrent(_ stream: RowStream) -> Bool {
     if case .streaming(_, let current) = state { current === stream } else { false }
   }
 
-  private var cancelled: Fault { Fault(.other, at: .query, host: hostLabel, message: "cancelled") }
-
   private var canTakeNext: Bool { if case .idle = state { true } else { false } }
 
-  /// The last row has been read.
-  private func finish(_ session: Session) {
+  private func finish(_ session: Session, _ stream: RowStream) {
+    if let stop = stream.stop { cancelTimers(of: stop) }
     if session.isBroken || session.lastWords.code != nil { return lost(session) }
     state = .idle(session)
     if startWatching(session) != nil { lost(session) }
   }
 
-  private func giveUp(_ stream: RowStream, _ fault: Fault) {
-    guard isCurrent(stream) else { return }
+  /// Gives the connection up because of what a stream left it in.
+  func abandon(_ stream: RowStream, _ why: String, _ kind: Fault.Kind = .other) {
+    let fault = Fault(kind, at: .query, host: hostLabel, message: why)
     giveUp(because: fault)
-    stream.end(with: fault)
+    end(stream, with: fault)
+  }
+
+  /// The connection is gone.
+  func end(_ stream: RowStream, with fault: Fault) {
+    if let stop = stream.stop { cancelTimers(of: stop) }
+    stream.failure = QueryError(fault, connectionUsable: false, maybeExecuted: true)
+    stream.wake()
   }
 
   /// Waits until the socket has something, and reads it; or until the task is cancelled.

@@ -144,6 +144,68 @@ import Testing
     }
   }
 
+  @Test(
+    "a stream that is ended before the server has its statement is stopped as well"
+  )
+  func streamTooEarly() async throws {
+    try await withConnection { connection, _ in
+      let backend = connection.backendPID
+      #expect(kill(backend, SIGSTOP) == 0)
+      defer { kill(backend, SIGCONT) }
+      try await connection.beginStream("select pg_sleep(600)", [])
+      await connection.requestCancel()
+      #expect(await eventually { hasPendingInterrupt(backend) })
+      kill(backend, SIGCONT)
+      await connection.endStream()
+      let answer = try await connection.query("select pg_backend_pid()")
+      #expect(answer[0, 0] == String(backend))
+    }
+  }
+
+  @Test("asked from outside, a stream stops with 57014 and its connection goes on")
+  func streamRequested() async throws {
+    try await withConnection { connection, server in
+      let reading = Task {
+        try await connection.beginStream("select pg_sleep(600)", [])
+        return try await connection.nextRows()?.count
+      }
+      #expect(await eventually { try await isAsleep(connection, at: server) })
+      await connection.requestCancel()
+      await #expect { _ = try await reading.value } throws: {
+        ($0 as? QueryError).map { $0.fault.sqlState == .queryCanceled && $0.connectionUsable } ?? false
+      }
+      try await connection.ping()
+    }
+  }
+
+  @Test("wherever a stream is ended, its connection goes on and no later statement is hit")
+  func streamRace() async throws {
+    try await withConnection { connection, _ in
+      for number in 0..<150 {
+        try await connection.beginStream("select generate_series(1, $1::int)", [Parameter(number * 20)])
+        for _ in 0..<(number % 5) { _ = try await connection.nextRows() }
+        await connection.endStream()
+        // Were a request still on its way, this would be stopped by it.
+        let answer = try await connection.query("select pg_backend_pid(), pg_sleep(0.0005)")
+        #expect(answer[0, 0] == String(connection.backendPID))
+      }
+    }
+  }
+
+  @Test("a server that does not confirm the end of a stream costs the connection, not the caller's patience")
+  func streamSilent() async throws {
+    try await withConnection { connection, _ in
+      let backend = connection.backendPID
+      try await connection.beginStream("select generate_series(1, 100000000)", [])
+      _ = try await connection.nextRows()
+      #expect(kill(backend, SIGSTOP) == 0)
+      defer { kill(backend, SIGCONT) }
+      await connection.endStream()
+      let next = try #require(await failure(of: connection, "select 1"))
+      #expect(!next.connectionUsable && !next.maybeExecuted)
+    }
+  }
+
   private func hasPendingInterrupt(_ process: Int32) -> Bool {
     let status = (try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)) ?? ""
     let mask = status.split(separator: "\n").first { $0.hasPrefix("ShdPnd:") }

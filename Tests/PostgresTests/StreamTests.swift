@@ -71,7 +71,7 @@ import Testing
   @Test("a stream that is ended early is cancelled at the server, and the connection is good again")
   func endedEarly() async throws {
     try await withConnection { connection, _ in
-      try await connection.beginStream("select g from generate_series(1, 100000000) g", [])
+      try await connection.beginStream("select generate_series(1, 100000000)", [])
       #expect(try await connection.nextRows()?.isEmpty == false)
       #expect(await failure(of: connection, "select 1")?.maybeExecuted == false)
       await connection.endStream()
