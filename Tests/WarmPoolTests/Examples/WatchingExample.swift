@@ -13,7 +13,7 @@ import WarmPool
       case .transition(let change):
         log("\(change.from) -> \(change.to) \(change.reasons.map(\.detail))")
       case .fault(let fault, _): log("database: \(fault.detail)")
-      case .breaker(let report, _): log("callers are refused at once: \(report.state)")
+      case .breaker(let report, _): log("circuit breaker: \(report.state)")
       case .leaked(_, _, let held, let site?): log("held for \(held.inTenths), acquired at \(site)")
       case .sessionLeaked(let leak): log("idle in a transaction at the server: process \(leak.pid)")
       default: break
