@@ -35,6 +35,11 @@ struct StatusBody {
       "startup": snapshot.startupJSON,
       "pool": snapshot.pool.json,
       "generation": .int(snapshot.generation),
+      "retirement": snapshot.retirement.map { retirement($0, now, clock) } ?? .null,
+      "cluster": [
+        "system_identifier": .string(snapshot.cluster?.description),
+        "hidden": snapshot.clusterHidden?.json(withDetail: true) ?? .null,
+      ],
       "probe": probe(snapshot, now),
       "login": login(snapshot.login, now),
       "drain": snapshot.drain?.json(at: now) ?? .null,
@@ -66,6 +71,14 @@ struct StatusBody {
       "last_fault": login.lastFault?.json(withDetail: true) ?? .null,
       "last_fault_age": login.lastFaultAt.map { .seconds(now - $0) } ?? .null,
       "next_in": login.notBefore.map { .seconds(max(.zero, $0 - now)) } ?? .null,
+    ]
+  }
+
+  private func retirement(_ retirement: Retirement, _ now: Instant, _ clock: WallClock) -> JSON {
+    [
+      "time": .string(clock.time(of: retirement.at)), "age": .seconds(now - retirement.at),
+      "generation": .int(retirement.generation), "reason": .string(retirement.reason.rawValue),
+      "fault": retirement.fault?.json(withDetail: true) ?? .null,
     ]
   }
 

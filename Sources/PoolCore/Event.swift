@@ -4,8 +4,8 @@ public enum Event: Sendable {
   case begin
   /// `nextWake` has come. Too early or too late does no harm.
   case wake
-  /// A login has succeeded, at this host.
-  case loggedIn(ConnectionID, host: HostID, took: Duration)
+  /// A login has succeeded, at this host. `cluster` is nil if the server does not tell.
+  case loggedIn(ConnectionID, host: HostID, cluster: ClusterID? = nil, took: Duration)
   /// A login has failed.
   case loginFailed(ConnectionID, Fault)
   /// The probe query, with everything that is asked besides it, was answered as wanted.
@@ -66,6 +66,8 @@ public enum Effect: Sendable {
   case resumed
   /// The resume is refused, for this reason.
   case resumeRefused(String)
+  /// All connections of a generation are given up: for the log.
+  case retired(Retirement)
   /// The phase or the degradation changed: for the log.
   case transition(Transition)
   /// A fault of a kind that was not there before: for the log.
@@ -103,6 +105,8 @@ public enum CloseReason: String, Hashable, Sendable, CaseIterable {
   case idleTimeout = "idle_timeout"
   /// It is at another host than the probe's connection.
   case otherHost = "other_host"
+  /// Another database cluster answers now than the one it is connected to.
+  case otherCluster = "other_cluster"
   /// Idle when a drain closed the pool.
   case drain
   /// In use at the deadline of a drain.

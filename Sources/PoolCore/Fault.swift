@@ -51,6 +51,8 @@ public struct Fault: Error, Hashable, Sendable {
     case passwordMissing
     /// The server is not what was asked for, such as a standby where a primary is required.
     case wrongRole
+    /// Another database cluster answers than before: its system identifier is another one.
+    case otherCluster
     /// A standby that is further behind than `--max-replay-lag`.
     case replayLag
     /// An option that libpq or the system does not accept.
@@ -99,6 +101,7 @@ public struct Fault: Error, Hashable, Sendable {
     case .certificate: "certificate"
     case .passwordMissing: "password_missing"
     case .wrongRole: "wrong_role"
+    case .otherCluster: "other_cluster"
     case .replayLag: "replay_lag"
     case .misconfigured: "misconfigured"
     case .unexpectedAnswer: "unexpected_answer"
@@ -122,6 +125,7 @@ public struct Fault: Error, Hashable, Sendable {
     case .certificate: "tls: certificate not accepted"
     case .passwordMissing: "authentication: no password supplied"
     case .wrongRole: "role: server does not have the required role"
+    case .otherCluster: "\(step.rawValue): another database cluster than before"
     case .replayLag: "role: standby is too far behind"
     case .misconfigured: "\(step.rawValue): not accepted, see the log"
     case .unexpectedAnswer: "probe: unexpected answer"

@@ -19,6 +19,17 @@ public struct LeaseID: Hashable, Comparable, Sendable, CustomStringConvertible {
   public var description: String { "lease \(number)" }
 }
 
+/// The database cluster behind a session: the "system identifier" that `initdb` gave it. Its standbys and whatever is
+/// restored from its backups share it; another cluster, or one that was initialised anew, has another
+/// (PostgreSQL manual, 9.27.9 "pg_control_system").
+public struct ClusterID: Hashable, Sendable, CustomStringConvertible {
+  /// As the server says it.
+  public let number: Int64
+  /// The cluster of that number.
+  public init(_ number: Int64) { self.number = number }
+  public var description: String { "\(number)" }
+}
+
 /// The position of a host in the list of the database URL.
 public struct HostID: Hashable, Sendable {
   /// From 0, in the order of the URL.

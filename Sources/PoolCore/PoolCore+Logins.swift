@@ -51,7 +51,9 @@ extension PoolCore {
       && members.count < settings.maxConnections
   }
 
-  mutating func loggedIn(_ id: ConnectionID, host: HostID, took: Duration, at now: Instant) {
+  mutating func loggedIn(
+    _ id: ConnectionID, host: HostID, cluster: ClusterID?, took: Duration, at now: Instant
+  ) {
     guard members[id]?.state == .connecting else { return }
     let failures = logins.report.failuresInRow
     logins.succeeded(took: took, at: now)
@@ -60,11 +62,11 @@ extension PoolCore {
     if probe.connection == nil { breaker.scoutArrived() }
     witnessArrived(id)
     guard isServing else { return close(id, .drain) }
-    if let reserved = probe.connection {
-      if members[reserved]?.host != host { return close(id, .otherHost) }
-    } else if isElsewhere(host) {
+    if let reserved = probe.connection, members[reserved]?.host != host { return close(id, .otherHost) }
+    if let cluster { arrived(at: cluster, at: now) }
+    if isElsewhere(host) {
       // The probe goes on at another host: what is left at the one before ends with its leases.
-      giveUpGeneration(.otherHost)
+      giveUpGeneration(.otherHost, at: now)
     }
     let expires = now + settings.maxLifetime.scaled(by: 1 - 0.25 * random.fraction())
     members.opened(id, host: host, expires: expires, spread: newSpread())
@@ -74,6 +76,19 @@ extension PoolCore {
       ageing = .opened(id)
       advanceAgeing(at: now)
     }
+  }
+
+  /// The address leads to another cluster than it did: connections to the one before see other data, and perhaps a
+  /// server that nobody else writes to any more.
+  private mutating func arrived(at next: ClusterID, at now: Instant) {
+    defer { cluster = next }
+    guard let cluster, cluster != next else { return }
+    let fault = Fault(
+      .otherCluster, at: .session, message: "system identifier \(next), before it was \(cluster)")
+    record(fault, during: .connection, at: now)
+    // An address that leads now here and now there must not be knocked at without a pause.
+    if members.current > 0 { sessionsLost(fault, at: now) }
+    giveUpGeneration(.otherCluster, because: fault, at: now)
   }
 
   /// Connections of this generation are open at another host.
@@ -87,6 +102,7 @@ extension PoolCore {
     members.remove(id)
     counters.loginsFailed += 1
     breaker.loginFailed(at: now)
+    shutdownSigns.loginFailed()
     logins.failed(fault, begun: member.since, at: now, random: &random)
     record(fault, during: .login, at: now)
     if ageing == .opening(id) { ageing = .none }

@@ -15,8 +15,12 @@ extension PoolCore {
       count(fault, took: probe.asked.map { now - $0 } ?? .zero, at: now)
       close(id, .ended)
       if !probe.isProven { sessionsLost(fault, at: now) }
-      if !retiresGeneration(fault) { considerProbe(at: now) }
-      lost(id, fault, at: now)
+      if speaksForAll(member, fault) {
+        retireGeneration(.retired, because: fault, at: now)
+      } else {
+        if !retiresGeneration(fault) { considerProbe(at: now) }
+        lost(id, fault, at: now)
+      }
     case .idle:
       record(fault, during: .connection, at: now)
       close(id, .ended)
@@ -24,7 +28,7 @@ extension PoolCore {
     case .checking, .verifying:
       record(fault, during: .connection, at: now)
       close(id, .ended)
-      if member.doubt == .suspect {
+      if speaksForAll(member, fault) {
         retireGeneration(.retired, because: fault, at: now)
       } else {
         lost(id, fault, at: now)
@@ -38,16 +42,28 @@ extension PoolCore {
     if let member = members[id], members.isRetired(member) { return }
     if retiresGeneration(fault) { return retireGeneration(.retired, because: fault, at: now) }
     guard concernsSiblings(fault) else { return }
-    if fault.sqlState == .adminShutdown {
-      if let last = lastShutdown, now - last < .seconds(1) {
-        return retireGeneration(.retired, because: fault, at: now)
-      }
-      lastShutdown = now
+    if fault.sqlState == .adminShutdown, shutdownSigns.heard(at: now) {
+      return retireGeneration(.retired, because: fault, at: now)
     }
     askProbe(at: now)
-    for sibling in members.idle { members.update(sibling) { $0.doubt = .suspect } }
-    hasSuspects = true
+    suspectSiblings()
     verifySuspects(at: now)
+  }
+
+  /// Each has to answer before it is trusted again; the probe's too, and those that are being asked already.
+  private mutating func suspectSiblings() {
+    for sibling in members.idle { members.update(sibling) { $0.doubt = .suspect } }
+    if let id = probe.connection { members.update(id) { $0.doubt = .suspect } }
+    hasSuspects = true
+    guard members.checking + members.verifying > 0 else { return }
+    for (id, member) in members.all where member.state == .checking || member.state == .verifying {
+      members.update(id) { $0.doubt = .suspect }
+    }
+  }
+
+  /// A sibling of a lost one that is lost as well. One more session picked by an administrator is none.
+  private func speaksForAll(_ member: Member, _ fault: Fault) -> Bool {
+    member.doubt == .suspect && !(fault.sqlState == .adminShutdown && shutdownSigns.isDisproved)
   }
 
   /// The server is another one now, or not the one that was asked for.
@@ -70,16 +86,19 @@ extension PoolCore {
 
   /// Gives up all connections together, because of what one of them met.
   mutating func retireGeneration(_ reason: CloseReason, because fault: Fault, at now: Instant) {
-    giveUpGeneration(reason)
+    giveUpGeneration(reason, because: fault, at: now)
     sessionsLost(fault, at: now)
   }
 
   /// Leases in use finish; their connections close when they come back.
-  mutating func giveUpGeneration(_ reason: CloseReason) {
+  mutating func giveUpGeneration(_ reason: CloseReason, because fault: Fault? = nil, at now: Instant) {
     members.nextGeneration()
+    let retirement = Retirement(at: now, generation: members.generation, reason: reason, fault: fault)
+    self.retirement = retirement
+    effects.append(.retired(retirement))
     probe.isProven = false
     ageing = .none
-    lastShutdown = nil
+    shutdownSigns.generationEnded()
     for (id, member) in members.all {
       switch member.state {
       case .idle, .checking, .verifying, .reserved: close(id, reason)

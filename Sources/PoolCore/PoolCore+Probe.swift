@@ -68,7 +68,9 @@ extension PoolCore {
     // The process was frozen or the loop stuck: nobody knows from when this answer is.
     if now - asked > settings.probeTimeout { return askProbe(at: now) }
     probe.isProven = true
+    members.update(id) { $0.doubt = .none }
     logins.proven(at: now)
+    shutdownSigns.probeAnswered()
     breaker.probeAnswered()
     probe.report.last = .init(at: now, took: now - asked)
     probe.report.lastGood = now
@@ -86,6 +88,7 @@ extension PoolCore {
     probe.asked = nil
     alarms.probeDeadline = nil
     count(fault, took: now - asked, at: now)
+    members.update(id) { $0.doubt = .none }
     if retiresGeneration(fault) { return retireGeneration(.retired, because: fault, at: now) }
     // The connection works, the question does not: ask it of another one, or again, but do not log in for it.
     if probe.report.failuresInRow == 1, let witness = members.idle.last {
@@ -100,9 +103,10 @@ extension PoolCore {
     guard let id = probe.connection, let asked = probe.asked else { return }
     let fault = Fault(.timedOut, at: .probe)
     count(fault, took: now - asked, at: now)
+    let isSibling = members[id]?.doubt == .suspect
     close(id, .silent)
     // A second silent one is no accident of a single connection.
-    if probe.report.failuresInRow >= 2 {
+    if probe.report.failuresInRow >= 2 || isSibling {
       retireGeneration(.silent, because: fault, at: now)
     } else if !probe.isProven {
       sessionsLost(fault, at: now)

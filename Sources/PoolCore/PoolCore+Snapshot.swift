@@ -20,6 +20,8 @@ extension PoolCore {
     snapshot.breaker = breakerReport
     snapshot.leaks = leaks
     snapshot.generation = members.generation
+    snapshot.retirement = retirement
+    snapshot.cluster = cluster
     snapshot.counters = counters
     snapshot.timeline = timeline
     snapshot.faults = faults

@@ -35,7 +35,11 @@ public struct PoolCore: Sendable {
   var logins = LoginPacing()
   var ageing = Ageing.none
   var lastPruned: Instant?
-  var lastShutdown: Instant?
+  var shutdownSigns = ShutdownSigns()
+  /// The last time that all connections were given up together.
+  var retirement: Retirement?
+  /// The cluster that connections were last opened to, as far as its server tells.
+  var cluster: ClusterID?
   /// Some idle connection may have yet to be asked because a sibling was lost.
   var hasSuspects = false
 
@@ -128,7 +132,8 @@ public struct PoolCore: Sendable {
     switch event {
     case .begin: begin(at: now)
     case .wake: wake(at: now)
-    case .loggedIn(let id, let host, let took): loggedIn(id, host: host, took: took, at: now)
+    case .loggedIn(let id, let host, let cluster, let took):
+      loggedIn(id, host: host, cluster: cluster, took: took, at: now)
     case .loginFailed(let id, let fault): loginFailed(id, fault, at: now)
     case .probeAnswered(let id): probeAnswered(id, at: now)
     case .probeFailed(let id, let fault, let usable): probeFailed(id, fault, usable: usable, at: now)

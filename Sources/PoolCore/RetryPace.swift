@@ -41,7 +41,7 @@ enum RetryPace: Hashable, Sendable {
     case .tlsFailed, .passwordMissing, .misconfigured: configuration
     // An expired certificate may be renewed at any moment, and its files are read anew.
     case .certificate: steady(from: .seconds(15), to: .seconds(30))
-    case .nameLookupFailed, .refused, .unreachable, .timedOut, .closed, .wrongRole, .replayLag,
+    case .nameLookupFailed, .refused, .unreachable, .timedOut, .closed, .wrongRole, .otherCluster, .replayLag,
       .unexpectedAnswer, .attemptsStuck, .other:
       transient
     }

@@ -33,6 +33,12 @@ public struct Snapshot: Sendable {
   public var leaks: [HeldLease]
   /// Raised whenever all connections of the moment are given up together.
   public var generation: Int
+  /// Why and when that last happened; nil if it never has.
+  public var retirement: Retirement?
+  /// The database cluster that the connections are connected to; nil while unknown.
+  public var cluster: ClusterID?
+  /// Why the server does not tell which cluster it is; nil if it does, or was not asked yet.
+  public var clusterHidden: Fault?
   /// Totals since the process started.
   public var counters: Counters
   /// The last transitions, oldest first, at most 100.
@@ -158,6 +164,26 @@ public struct HeldLease: Hashable, Sendable {
     self.connection = connection
     self.since = since
     self.site = site
+  }
+}
+
+/// All connections of one generation were given up together. Leases in use went on until they were released.
+public struct Retirement: Hashable, Sendable {
+  /// When.
+  public var at: Instant
+  /// The generation that began with it.
+  public var generation: Int
+  /// What its connections were closed for.
+  public var reason: CloseReason
+  /// What one of them met, or a login learned.
+  public var fault: Fault?
+
+  /// The end of a generation at `at`; `generation` is the one that followed.
+  public init(at: Instant, generation: Int, reason: CloseReason, fault: Fault? = nil) {
+    self.at = at
+    self.generation = generation
+    self.reason = reason
+    self.fault = fault
   }
 }
 

@@ -16,6 +16,9 @@ public actor Connection {
   public nonisolated let serverVersion: Int
   /// From the start of the attempt at this host to its end: name, TCP, TLS, authentication.
   public nonisolated let loginTook: Duration
+  /// The server said at the login that it can be written to: it is no standby, and transactions are not read-only
+  /// unless they ask for it. False also for a server that does not say (PostgreSQL 13 and earlier).
+  public nonisolated let beganWritable: Bool
   /// The loop it lives on.
   public nonisolated let loop: EventLoop
 
@@ -82,6 +85,9 @@ public actor Connection {
     backendPID = session.backendPID
     serverVersion = session.serverVersion
     loginTook = took
+    beganWritable =
+      session.parameterStatus("in_hot_standby") == "off"
+      && session.parameterStatus("default_transaction_read_only") == "off"
     self.loop = loop
     state = .idle(session)
   }

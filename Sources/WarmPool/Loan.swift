@@ -35,6 +35,8 @@ final class Loan: @unchecked Sendable {
   let site: AcquisitionSite
   /// No statement has been tried yet.
   var isUntouched = true
+  /// A statement was refused with 25006, on a connection that could be written to at its login.
+  var metReadOnly: Fault?
   /// Its session carries the lease's `application_name`.
   var isTagged = false
   /// Transactions that are open: the outermost one, and savepoints within it. One that the lease's holder began with a

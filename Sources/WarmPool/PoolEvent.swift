@@ -16,6 +16,10 @@ public enum PoolEvent: Sendable {
   case leaked(LeaseID, ConnectionID, held: Duration, site: AcquisitionSite?)
   /// A lease that was reported has come back.
   case leakReturned(LeaseID, ConnectionID, held: Duration, site: AcquisitionSite?)
+  /// All connections are given up together, and why; leases in use go on until they are released.
+  case retired(Retirement)
+  /// The server does not tell which database cluster it is, and why: that another one answers is not noticed.
+  case clusterHidden(Fault)
   /// Callers are refused at once from now on (open; half-open while an attempt is under way), or no longer (closed).
   case breaker(BreakerReport, from: BreakerReport.State)
   /// A session at the server, this instance's or a neighbour's, is idle in a transaction for longer than `leakAfter`.

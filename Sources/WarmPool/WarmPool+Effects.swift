@@ -55,14 +55,15 @@ extension WarmPool {
       tell?(.leakReturned(lease, id, held: held, site: leakSites.removeValue(forKey: lease)))
     case .breaker(let report, let from): tell?(.breaker(report, from: from))
     case .drained(let progress):
-      for waiter in drainWaiters { waiter.resume(returning: progress) }
+      for waiter in drainWaiters.values { waiter.resume(returning: progress) }
       drainWaiters.removeAll()
     case .drainTakenBack:
       let error = PoolError(.drainTakenBack, pool: core.snapshot(at: EventLoop.now()).pool)
-      for waiter in drainWaiters { waiter.resume(throwing: error) }
+      for waiter in drainWaiters.values { waiter.resume(throwing: error) }
       drainWaiters.removeAll()
     case .resumed: break
     case .resumeRefused(let why): resumeRefusal = why
+    case .retired(let retirement): tell?(.retired(retirement))
     case .transition(let transition): tell?(.transition(transition))
     case .fault(let fault, let context): tell?(.fault(fault, during: context))
     case .loginsWork(let failures): tell?(.loginsWork(after: failures))
@@ -84,7 +85,7 @@ extension WarmPool {
     logins[id] = onLoop { pool in
       do throws(Fault) {
         let connection = try await pool.connector.login(only: host)
-        pool.arrived(id, connection)
+        pool.arrived(id, connection, at: try await pool.cluster(of: connection))
       } catch {
         guard pool.logins.removeValue(forKey: id) != nil else { return }
         pool.handle(.loginFailed(id, error))
@@ -92,7 +93,31 @@ extension WarmPool {
     }
   }
 
-  private func arrived(_ id: ConnectionID, _ connection: Connection) {
+  /// One question, as part of the login. Where it is not answered, only scouts ask: an error at every login would fill
+  /// the server's log.
+  private func cluster(of connection: Connection) async throws(Fault) -> ClusterID? {
+    if clusterHidden != nil, core.probeConnection != nil { return nil }
+    let late = Lateness()
+    let timer = loop.schedule(at: EventLoop.now() + ClusterQuestion.patience) {
+      late.isLate = true
+      connection.assumeIsolated { $0.close() }
+    }
+    let answer = await ClusterQuestion.ask(connection)
+    loop.cancel(timer)
+    if late.isLate { throw Fault(.timedOut, at: .session, host: connection.hostLabel) }
+    switch answer {
+    case .none: return nil
+    case .known(let cluster):
+      clusterHidden = nil
+      return cluster
+    case .hidden(let fault):
+      if clusterHidden?.kind != fault.kind { tell?(.clusterHidden(fault)) }
+      clusterHidden = fault
+      return nil
+    }
+  }
+
+  private func arrived(_ id: ConnectionID, _ connection: Connection, at cluster: ClusterID?) {
     guard logins.removeValue(forKey: id) != nil else {
       // It was abandoned while the answer was on its way.
       connection.assumeIsolated { $0.close() }
@@ -104,7 +129,7 @@ extension WarmPool {
     tell?(
       .connected(
         id, host: connection.hostLabel, backendPID: connection.backendPID, took: connection.loginTook))
-    handle(.loggedIn(id, host: connection.host, took: connection.loginTook))
+    handle(.loggedIn(id, host: connection.host, cluster: cluster, took: connection.loginTook))
   }
 
   private func ended(_ id: ConnectionID, _ fault: Fault) {
@@ -239,9 +264,15 @@ extension WarmPool {
     needsPublishing = false
     var snapshot = core.snapshot(at: now)
     snapshot.sessionLeaks = sessionWatch.report
+    snapshot.clusterHidden = clusterHidden
     for index in snapshot.leaks.indices {
       snapshot.leaks[index].site = leakSites[snapshot.leaks[index].lease]?.description
     }
     published.withLock { $0 = snapshot }
   }
+}
+
+/// `@unchecked Sendable`: touched on the loop alone.
+private final class Lateness: @unchecked Sendable {
+  var isLate = false
 }

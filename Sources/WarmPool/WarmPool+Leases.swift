@@ -95,7 +95,10 @@ extension WarmPool {
   /// What the server answered with an error was not executed, and nothing that fails within a transaction of ours: it
   /// is not committed.
   nonisolated func failure(_ error: QueryError, of loan: Loan) -> PoolError {
-    PoolError(
+    if error.fault.sqlState == .readOnlyTransaction, loan.connection.beganWritable {
+      loan.metReadOnly = error.fault
+    }
+    return PoolError(
       .query, fault: error.fault,
       maybeExecuted: error.maybeExecuted && !error.connectionUsable && loan.depth == 0,
       pool: snapshot.pool)
@@ -113,12 +116,12 @@ extension WarmPool {
   /// Takes a connection back as it was lent: what is to be undone is undone first, without the caller.
   func release(_ loan: Loan) {
     switch loan.connection.assumeIsolated({ $0.transactionStatus }) {
-    case .idle where !loan.isTagged && loan.resetting == .transaction:
+    case .idle where !loan.isTagged && loan.resetting == .transaction && loan.metReadOnly == nil:
       handle(.release(loan.id, reusable: true, nil))
     case .idle, .inTransaction, .inFailedTransaction:
       onLoop { pool in
         let isWhole = await pool.reset(loan)
-        pool.handle(.release(loan.id, reusable: isWhole, nil))
+        pool.handle(.release(loan.id, reusable: isWhole, isWhole ? loan.metReadOnly : nil))
       }
     default: handle(.release(loan.id, reusable: false, nil))
     }
@@ -137,7 +140,18 @@ extension WarmPool {
       case .discardAll: _ = try await connection.query("DISCARD ALL")
       case .transaction: if loan.isTagged { _ = try await connection.query("RESET application_name") }
       }
+      if loan.metReadOnly != nil, try await !isReadOnly(connection) { loan.metReadOnly = nil }
       return await connection.transactionStatus == .idle
     } catch { return false }
+  }
+
+  /// Whether it is the server that only reads: the lease may have asked for a read-only transaction, or for all of its
+  /// session's.
+  private func isReadOnly(_ connection: Connection) async throws(QueryError) -> Bool {
+    let sql = """
+      SELECT pg_is_in_recovery() OR setting = 'on' AND source <> 'session'
+      FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only'
+      """
+    return try await connection.query(sql)[0, 0] == "t"
   }
 }

@@ -64,9 +64,18 @@ extension WarmPool {
 
   func drained(_ event: (Instant) -> Event) async throws -> DrainProgress {
     let event = event(EventLoop.now())
-    return try await withCheckedThrowingContinuation { continuation in
-      drainWaiters.append(continuation)
-      handle(event)
+    lastLease += 1
+    let id = lastLease
+    return try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        drainWaiters[id] = continuation
+        handle(event)
+      }
+    } onCancel: {
+      // After this turn, so the continuation above is in its place by then.
+      loop.post {
+        self.assumeIsolated { $0.drainWaiters.removeValue(forKey: id)?.resume(throwing: CancellationError()) }
+      }
     }
   }
 

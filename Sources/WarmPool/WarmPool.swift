@@ -50,6 +50,8 @@ public actor WarmPool {
   var questions: [ConnectionID: Task<Void, Never>] = [:]
 
   var sessionWatch: SessionWatch
+  /// Why the server does not say which cluster it is, when it was last asked.
+  var clusterHidden: Fault?
 
   var lastLease: UInt64 = 0
   /// Each is taken out to be resumed, so it is resumed once.
@@ -58,7 +60,7 @@ public actor WarmPool {
   var unquiet: [(LeaseID, ConnectionID)] = []
   /// Where those were acquired that have been held too long.
   var leakSites: [LeaseID: AcquisitionSite] = [:]
-  var drainWaiters: [CheckedContinuation<DrainProgress, any Error>] = []
+  var drainWaiters: [UInt64: CheckedContinuation<DrainProgress, any Error>] = [:]
   var resumeRefusal: String?
   var phaseWaiters: [PhaseWaiter] = []
   /// What the phase waiters know already.
@@ -162,7 +164,8 @@ public actor WarmPool {
 
   /// Ends the pool's work: not ready from this moment on, then leases finish until the deadline. Joins a drain that is
   /// under way; the earlier deadline holds. Returns the counts when no connection is left, and throws a `PoolError` of
-  /// kind `.drainTakenBack` if a resume came in between.
+  /// kind `.drainTakenBack` if a resume came in between. When its task is cancelled it throws `CancellationError`, and
+  /// the drain goes on.
   @discardableResult
   public func drain(within timeout: Duration? = nil) async throws -> DrainProgress {
     try await drained { .drain(deadline: $0 + (timeout ?? self.configuration.pool.drainTimeout)) }

@@ -26,6 +26,8 @@ extension Fault {
       "Check sslrootcert, that the certificate is valid today, and that it names the host as --database-url does."
     case .passwordMissing: "The server asks for a password: give --password-file, or one in --database-url."
     case .wrongRole: "Name the right host, list several hosts in --database-url, or change --require-role."
+    case .otherCluster:
+      "The address leads to another database now. Nothing to do if that was meant; else check name and failover."
     case .replayLag: "Wait until the standby has caught up, or raise --max-replay-lag."
     case .misconfigured: "Correct what the message names in --database-url or its files."
     case .unexpectedAnswer: "Correct --probe-query or --probe-expect, or the data that the query reads."

@@ -23,6 +23,9 @@ extension Log {
       note(.warn, "lease held for too long", fields: Self.leak(lease, id, held, site))
     case .leakReturned(let lease, let id, let held, let site):
       note(.info, "lease came back", fields: Self.leak(lease, id, held, site))
+    case .retired(let retirement): retired(retirement)
+    case .clusterHidden(let fault):
+      info("the server does not say which cluster it is", ["fault": .string(fault.detail)])
     case .breaker(let report, let from): breaker(report, from: from)
     case .sessionLeaked(let leak): sessionLeak(.warn, "a session leaks: idle in a transaction", leak)
     case .sessionLeakEnded(let leak): sessionLeak(.info, "a session no longer leaks", leak)
@@ -56,6 +59,15 @@ extension Log {
     if let host = fault.host { fields.append(.init("host", .string(host))) }
     if !fault.message.isEmpty { fields.append(.init("said", .string(fault.message))) }
     note(.warn, "\(context.rawValue) failed", fields: fields)
+  }
+
+  /// All connections are given up together.
+  private func retired(_ retirement: Retirement) {
+    var fields: [JSON.Member] = [
+      .init("reason", .string(retirement.reason.rawValue)), .init("generation", .int(retirement.generation)),
+    ]
+    if let fault = retirement.fault { fields.append(.init("fault", .string(fault.detail))) }
+    note(.warn, "all connections are given up", fields: fields)
   }
 
   private func sessionLeak(_ level: LogLevel, _ words: String, _ leak: SessionLeak) {

@@ -126,6 +126,103 @@ import Testing
     }
   }
 
+  @Test("the probe's own connection is a sibling like any other: lost after a loss, it speaks for all")
+  func failedProbeSibling() throws {
+    for query in [VirtualServer.Query.ends(.closed), .silent] {
+      let pool = Self.ready()
+      pool.server.queries[try #require(pool.reserved)] = query
+      pool.end(pool.idle[0], .closed)
+      pool.advance(by: .milliseconds(1000))
+      #expect(pool.snapshot.generation == 2)
+      #expect(
+        pool.snapshot.retirement?.fault?.kind
+          == (pool.closes.contains { $0.reason == .silent } ? .timedOut : .closed))
+      #expect(pool.phase == .ready)
+    }
+    // Once it has answered, its end is a loss of its own.
+    let pool = Self.ready()
+    pool.end(pool.idle[0], .closed)
+    pool.advance(by: .milliseconds(100))
+    pool.end(try #require(pool.reserved), .closed)
+    #expect(pool.snapshot.generation == 1)
+  }
+
+  @Test("a sibling that is being asked already when another is lost is one too")
+  func siblingBeingAsked() throws {
+    let pool = Self.ready()
+    for id in pool.idle { pool.server.queries[id] = .silent }
+    pool.advance(within: .seconds(60)) { $0.core.members.verifying == 1 }
+    let asked = try #require(pool.verified.last)
+    pool.end(try #require(pool.idle.first { $0 != asked }), .closed)
+    pool.end(asked, .closed)
+    #expect(pool.snapshot.generation == 2)
+  }
+
+  @Test("a probe that fails on a connection that works is no lost sibling")
+  func wrongAnswerSibling() throws {
+    let pool = Self.ready()
+    pool.server.queries[try #require(pool.reserved)] = .fails(.unexpectedAnswer)
+    pool.end(pool.idle[0], .closed)
+    pool.advance(by: .seconds(1))
+    #expect(pool.snapshot.generation == 1)
+  }
+
+  @Test("single sessions ended by an administrator, however many, give up the others once at most")
+  func picked() throws {
+    let pool = Self.ready { $0.maxConnections = 10 }
+    var random = RandomSource(seed: 7)
+    for _ in 0..<600 {
+      let ids = pool.sessions.keys.sorted()
+      if let id = ids.dropFirst(Int(random.fraction() * Double(ids.count))).first { pool.end(id, .shutDown) }
+      pool.advance(by: .milliseconds(100))
+    }
+    #expect(pool.snapshot.generation <= 3)
+    #expect(pool.closes.count { $0.reason == .retired } <= 10)
+    #expect(pool.closes.count { $0.reason == .ended } > 500)
+    // After ten quiet seconds, two within one second are a shutdown again.
+    pool.advance(by: .seconds(11))
+    let before = pool.snapshot.generation
+    pool.end(try #require(pool.idle.first), .shutDown)
+    pool.advance(by: .milliseconds(500))
+    #expect(pool.snapshot.generation == before)
+    pool.end(try #require(pool.idle.first), .shutDown)
+    #expect(pool.snapshot.generation == before + 1)
+    #expect(pool.snapshot.retirement?.fault?.sqlState == .adminShutdown)
+  }
+
+  @Test("a shutdown that follows picked sessions at once is noticed by every session itself")
+  func shutdownAfterPicks() {
+    let pool = Self.ready()
+    for _ in 0..<20 {
+      if let id = pool.idle.first { pool.end(id, .shutDown) }
+      pool.advance(by: .milliseconds(400))
+    }
+    #expect(pool.snapshot.generation == 2)
+    pool.server.refuse(.starting)
+    pool.endAll(.shutDown)
+    #expect(pool.open == 0)
+    pool.advance(by: .seconds(5))
+    #expect(!pool.isReady)
+    pool.server.heal()
+    pool.advance(within: .seconds(10)) { $0.isReady && $0.open == 5 }
+    #expect(pool.isReady && pool.open == 5)
+  }
+
+  @Test("a restart is a restart, and two ends soon after it give up all again: its logins were refused")
+  func restartTwice() throws {
+    let pool = Self.ready()
+    for round in 2...3 {
+      pool.server.refuse(.starting)
+      pool.end(try #require(pool.idle.first), .shutDown)
+      pool.advance(by: .milliseconds(10))
+      pool.end(try #require(pool.idle.first), .shutDown)
+      #expect(pool.snapshot.generation == round)
+      pool.advance(by: .milliseconds(300))
+      pool.server.heal()
+      pool.advance(within: .seconds(5)) { $0.open == 5 }
+    }
+  }
+
   @Test("a keep-alive that is silent gives up that connection, and has the others asked")
   func silentKeepAlive() {
     let pool = Self.ready()

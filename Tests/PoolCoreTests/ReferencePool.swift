@@ -192,7 +192,7 @@ struct ReferencePool {
   private mutating func enter(_ event: Event, late: [LeaseID], probe: ConnectionID?, at now: Instant) -> Duty
   {
     switch event {
-    case .loggedIn(let id, _, _):
+    case .loggedIn(let id, _, _, _):
       change(id) {
         $0.use = .free
         $0.used = now

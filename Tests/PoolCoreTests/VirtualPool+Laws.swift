@@ -49,6 +49,9 @@ extension VirtualPool {
         }
       }
     }
+    if Set(clusters.filter { holders[$0.key] == nil }.values).count > 1 {
+      broken("connections to two clusters are free at \(elapsed)")
+    }
     if core.begun, core.phase != .ready, core.phase != .drained, core.nextWake == nil {
       require(!connecting.isEmpty, "nothing would ever happen any more")
     }

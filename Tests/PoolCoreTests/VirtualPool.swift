@@ -42,6 +42,8 @@ final class VirtualPool {
   private(set) var connecting: Set<ConnectionID> = []
   /// Connections from the end of their login to their close, and their hosts.
   private(set) var sessions: [ConnectionID: HostID] = [:]
+  /// The clusters they are connected to, as far as their server tells.
+  private(set) var clusters: [ConnectionID: ClusterID] = [:]
   /// Those of them that have ended, as the core has been told.
   private(set) var dead: Set<ConnectionID> = []
   private(set) var holders: [ConnectionID: LeaseID] = [:]
@@ -130,8 +132,9 @@ final class VirtualPool {
   func send(_ event: Event) {
     events += 1
     switch event {
-    case .loggedIn(let id, let host, _):
+    case .loggedIn(let id, let host, let cluster, _):
       guard connecting.remove(id) != nil else { break }
+      clusters[id] = cluster
       sessions[id] = host
     case .loginFailed(let id, _): connecting.remove(id)
     case .ended(let id, _): if sessions[id] != nil { dead.insert(id) }
@@ -217,7 +220,8 @@ final class VirtualPool {
       switch server.login {
       case .answers:
         let host = only ?? server.host
-        schedule(.loggedIn(id, host: host, took: server.loginLatency), after: server.loginLatency, of: id)
+        let event = Event.loggedIn(id, host: host, cluster: server.cluster, took: server.loginLatency)
+        schedule(event, after: server.loginLatency, of: id)
       case .refuses(let fault): schedule(.loginFailed(id, fault), after: server.loginLatency, of: id)
       case .silent: schedule(.loginFailed(id, .loginTimedOut), after: core.settings.connectTimeout, of: id)
       }
@@ -250,6 +254,7 @@ final class VirtualPool {
       }
       if sessions.removeValue(forKey: id) == nil { broken("\(id) is closed and was not open") }
       dead.remove(id)
+      clusters[id] = nil
       if let lease = holders.removeValue(forKey: id) { leases[lease]?.state = .cutOff }
       cancel(id)
     case .grant(let lease, let id): granted(lease, id)
@@ -257,7 +262,7 @@ final class VirtualPool {
       if leases[lease]?.state != .waiting { broken("\(lease) is refused and did not wait") }
       leases[lease]?.state = .refused(why)
       line.removeAll { $0 == lease }
-    case .leaked, .leakReturned, .breaker: break
+    case .leaked, .leakReturned, .breaker, .retired: break
     case .drained, .drainTakenBack, .resumed, .resumeRefused, .transition, .fault, .loginsWork: break
     }
   }

@@ -22,6 +22,8 @@ struct VirtualServer {
   var login = Login.answers
   var loginLatency: Duration = .milliseconds(2)
   var host = HostID(0)
+  /// Nil: it does not tell.
+  var cluster: ClusterID?
   /// The probe query of every connection that `queries` does not name.
   var probe = Query.answers
   /// The empty query of every connection that `queries` does not name.

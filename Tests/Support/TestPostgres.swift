@@ -257,18 +257,23 @@ public func withPostgres<Result>(
 }
 
 /// The result of `initdb`, made once per test process and copied for every cluster.
-private enum Template {
+enum Template {
   static let made = Result { try make() }
 
   private static let directory = Result { try TemporaryDirectory() }
 
   private static func make() throws -> String {
-    let installation = try PostgresInstallation.found.get()
     let directory = try Template.directory.get()
+    let data = directory.file("data")
+    try makeCluster(data, in: directory)
+    return data
+  }
+
+  static func makeCluster(_ data: String, in directory: TemporaryDirectory) throws {
+    let installation = try PostgresInstallation.found.get()
     installation.giveAway(directory.path)
     let password = try directory.write("password", TestPostgres.password)
     installation.giveAway(password)
-    let data = directory.file("data")
     try runCheckedBlocking(
       installation.asServerUser + [
         installation.program("initdb"), "-D", data, "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync",
@@ -278,7 +283,6 @@ private enum Template {
     // Only a server in a network namespace listens on more than loopback.
     try append(
       "host all all all scram-sha-256\nhost replication all all scram-sha-256\n", to: data + "/pg_hba.conf")
-    return data
   }
 
   private static func append(_ text: String, to path: String) throws {

@@ -30,6 +30,20 @@ struct RunningPool: Sendable {
 
   var phases: [Snapshot.Phase] { transitions.map(\.to) }
 
+  /// Whenever all connections were given up together.
+  var retirements: [Retirement] {
+    events.all.withLock { all in
+      all.compactMap { if case .retired(let retirement) = $0 { retirement } else { nil } }
+    }
+  }
+
+  /// What was said of a server that does not tell which cluster it is.
+  var clustersHidden: [Fault] {
+    events.all.withLock { all in
+      all.compactMap { if case .clusterHidden(let fault) = $0 { fault } else { nil } }
+    }
+  }
+
   /// The server's processes of the leaks at the server that were reported, in order.
   var leaked: [Int32] {
     events.all.withLock { all in
