@@ -32,10 +32,11 @@ public final class MovableAddress: Sendable {
     "postgresql://postgres@\(directory.path.replacingOccurrences(of: "/", with: "%2F")):\(Self.port)/postgres"
   }
 
-  /// Logins from now on end up at this server; sessions stay where they are.
-  public func lead(to server: TestPostgres) throws {
+  /// Logins from now on end up at this server, or are refused if it is nil; sessions stay where they are.
+  public func lead(to server: TestPostgres?) throws {
     let link = directory.file(".s.PGSQL.\(Self.port)")
     try? FileManager.default.removeItem(atPath: link)
+    guard let server else { return }
     try FileManager.default.createSymbolicLink(
       atPath: link, withDestinationPath: "\(server.socketDirectory)/.s.PGSQL.\(server.port)")
   }

@@ -30,6 +30,39 @@ struct RunningPool: Sendable {
 
   var phases: [Snapshot.Phase] { transitions.map(\.to) }
 
+  /// The states of the breaker, in order.
+  var breakers: [BreakerReport.State] {
+    events.all.withLock { all in
+      all.compactMap { if case .breaker(let report, _) = $0 { report.state } else { nil } }
+    }
+  }
+
+  /// A lease that was held for too long, or has come back after it was.
+  struct Leak: Equatable, Sendable {
+    var lease: LeaseID
+    var held: Duration
+    var site: String?
+    var task: String?
+  }
+
+  var leaks: [Leak] {
+    events.all.withLock { all in
+      all.compactMap {
+        guard case .leaked(let lease, _, let held, let site) = $0 else { return nil }
+        return Leak(lease: lease, held: held, site: site.map { "\($0.fileID):\($0.line)" }, task: site?.task)
+      }
+    }
+  }
+
+  var leaksReturned: [Leak] {
+    events.all.withLock { all in
+      all.compactMap {
+        guard case .leakReturned(let lease, _, let held, let site) = $0 else { return nil }
+        return Leak(lease: lease, held: held, site: site.map { "\($0.fileID):\($0.line)" }, task: site?.task)
+      }
+    }
+  }
+
   /// Whenever all connections were given up together.
   var retirements: [Retirement] {
     events.all.withLock { all in
