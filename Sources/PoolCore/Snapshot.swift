@@ -339,7 +339,7 @@ public struct Counters: Hashable, Sendable {
   public var exchanges = 0
   /// Leases that were held longer than `leakAfter`.
   public var leaks = 0
-  /// By `AcquireError.name`.
+  /// By `AcquireRefusal.name`.
   public var acquireFailures: [String: Int] = [:]
   /// By `CloseReason.rawValue`.
   public var closes: [String: Int] = [:]
