@@ -58,7 +58,7 @@ let package = Package(
       name: "WarmPoolTests", dependencies: ["WarmPool", "Support"], exclude: ["Escaping"],
       swiftSettings: swiftSettings),
     tests("HealthTests", ["Health", "Support"]),
-    tests("WarmgateTests", ["warmgate", "Health", "PoolCore", "Support"]),
+    tests("WarmgateTests", ["warmgate", "WarmPool", "Health", "PoolCore", "Support"]),
     tests("EndToEndTests", ["warmgate", "Support"]),
     tests("ChaosTests", ["WarmPool", "Support"]),
   ]

@@ -55,6 +55,8 @@ struct Answer: Sendable {
 
   /// `starting`, `warming` and so on, or `stalled` when the snapshot is not to be trusted.
   var state: String {
-    observation.snapshot.stalled(at: observation.now) == nil ? observation.snapshot.phase.rawValue : "stalled"
+    let (snapshot, now) = (observation.snapshot, observation.now)
+    if snapshot.stalled(at: now) != nil { return "stalled" }
+    return (snapshot.lapsed(at: now) == nil ? snapshot.phase : .unready).rawValue
   }
 }

@@ -70,7 +70,21 @@ extension Snapshot {
   public func stalled(at now: Instant) -> Duration? {
     let silence = now - taken
     if silence >= Self.stalledAfter { return silence }
-    if phase == .ready, let readyUntil, now > readyUntil { return now - (probe.lastGood ?? readyUntil) }
+    if phase == .ready, let readyUntil, now > readyUntil, heldFault == nil {
+      return now - (probe.lastGood ?? readyUntil)
+    }
+    return nil
+  }
+
+  /// What held it ready by policy has run out at `now`: why it is not ready, which the loop is about to say itself.
+  public func lapsed(at now: Instant) -> Reason? {
+    guard let heldFault, let readyUntil, now > readyUntil else { return nil }
+    return pool.open == 0 ? .databaseLost(heldFault) : .probeFailed(heldFault)
+  }
+
+  private var heldFault: Fault? {
+    guard phase == .ready else { return nil }
+    for case .held(let fault) in degraded { return fault }
     return nil
   }
 
@@ -83,6 +97,7 @@ extension Snapshot {
       case .drained: .drained
       default: nil
       }
+    let reasons = reasons + [lapsed(at: now)].compactMap { $0 }
     let failure = drained == nil ? reasons.first : nil
     // A failed probe is the probe's failure; everything else that stands in the way is the pool's.
     var poolFailure: Reason?

@@ -78,6 +78,30 @@ import Testing
     #expect(!pool.isReady)
   }
 
+  @Test("the moment a hold runs out, the database is lost, and nothing is stalled", arguments: [false, true])
+  func heldRunsOut(withLease: Bool) throws {
+    let pool = Self.ready { $0.whenDatabaseLost = .hold(.seconds(60)) }
+    if withLease { pool.acquire() }
+    pool.advance(by: .milliseconds(10))
+    pool.server.refuse(.starting)
+    for id in pool.sessions.keys.sorted() where pool.holders[id] == nil { pool.end(id, .shutDown) }
+    #expect(pool.open == (withLease ? 1 : 0))
+    pool.advance(by: .seconds(5))
+    let until = try #require(pool.snapshot.readyUntil)
+    pool.advance(to: until - .milliseconds(1))
+    // As the loop left it; the question comes before its next turn.
+    let snapshot = pool.snapshot
+    #expect(snapshot.verdict(at: until).isReady)
+    let verdict = snapshot.verdict(at: until + .milliseconds(1))
+    #expect(!verdict.isReady)
+    #expect(verdict.reasons == [withLease ? .probeFailed(.starting) : .databaseLost(.starting)])
+    #expect(check(.heartbeat, of: verdict)?.passed == true)
+    #expect(check(.probe, of: verdict)?.passed == false)
+    #expect(snapshot.stalled(at: until + .milliseconds(1)) == nil)
+    // A loop that is silent for longer is stalled all the same.
+    #expect(snapshot.stalled(at: until + .seconds(3)) != nil)
+  }
+
   @Test("held by policy, the note is at the probe's check")
   func heldNote() {
     let pool = Self.ready { $0.whenDatabaseLost = .stay }
