@@ -28,6 +28,8 @@ public enum Event: Sendable {
   case exchange(LeaseID, Fault, deadline: Instant)
   /// The password may be another one now.
   case credentialsChanged
+  /// Servers have exchanged their roles, or seem to: what was refused a moment ago may be had now.
+  case rolesChanged
   /// Starts a drain, or joins the one under way; joining can bring its deadline forward, never back.
   case drain(deadline: Instant)
   /// As `drain`, for good: no resume any more, and without the delay when no lease was taken lately.

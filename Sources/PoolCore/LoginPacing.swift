@@ -70,7 +70,7 @@ struct LoginPacing: Sendable {
   }
 
   /// Soon, but not all instances at once.
-  private mutating func trySoon(at now: Instant, random: inout RandomSource) {
+  mutating func trySoon(at now: Instant, random: inout RandomSource) {
     let soon = now + random.duration(from: .zero, to: .milliseconds(500))
     notBefore = min(notBefore, soon)
     trialDue = min(trialDue, soon)

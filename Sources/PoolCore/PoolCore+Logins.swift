@@ -113,4 +113,9 @@ extension PoolCore {
   mutating func credentialsChanged(at now: Instant) {
     if phase != .starting { logins.credentialsChanged(at: now, random: &random) }
   }
+
+  /// Another host may be the right one now.
+  mutating func rolesChanged(at now: Instant) {
+    if phase != .starting, logins.isFailing || !probe.isProven { logins.trySoon(at: now, random: &random) }
+  }
 }

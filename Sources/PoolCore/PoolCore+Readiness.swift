@@ -103,6 +103,13 @@ extension PoolCore {
     effects.append(.transition(transition))
   }
 
+  /// Connections are lent, the last question was answered, and nothing since makes that doubtful. Who has another
+  /// pool to go to does not wait here without it.
+  public var isTrusted: Bool {
+    guard probe.isProven, probe.report.failuresInRow == 0 else { return false }
+    return phase == .ready || phase == .draining && drain?.stage == .lameDuck
+  }
+
   /// Why it is not ready.
   var reasons: [Reason] {
     switch phase {

@@ -144,6 +144,7 @@ public struct PoolCore: Sendable {
     case .release(let lease, let reusable, let fault): release(lease, reusable: reusable, fault, at: now)
     case .exchange(let lease, let fault, let deadline): exchange(lease, fault, deadline: deadline, at: now)
     case .credentialsChanged: credentialsChanged(at: now)
+    case .rolesChanged: rolesChanged(at: now)
     case .drain(let deadline): beginDrain(deadline: deadline, delay: settings.drainDelay, at: now)
     case .terminate(let deadline): terminate(deadline: deadline, at: now)
     case .resume: resume(at: now)

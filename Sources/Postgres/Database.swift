@@ -11,7 +11,7 @@ import PoolCore
 /// `tcp_user_timeout=10000`, without which a connection into the void lives for about 15 minutes.
 public struct Database: Sendable {
   /// The hosts, in the order in which they are tried. Never empty.
-  public let hosts: [Host]
+  public private(set) var hosts: [Host]
   /// One login attempt at one host: name, TCP, TLS, authentication.
   public let connectTimeout: Duration
   /// The role that a login insists on.
@@ -70,6 +70,13 @@ public struct Database: Sendable {
     add("client_encoding", "UTF8", unlessGiven: false)
     add("application_name", applicationName, unlessGiven: false)
     self.options = options
+  }
+
+  /// The same database at one of its hosts alone.
+  public func at(_ host: Host) -> Database {
+    var database = self
+    database.hosts = [host]
+    return database
   }
 
   /// Throws, in a sentence, if the password file cannot be used now. Logins check it again every time.

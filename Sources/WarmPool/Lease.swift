@@ -12,7 +12,8 @@ public import Postgres
 /// `COPY` and `LISTEN` are not offered: they need a connection of one's own.
 public struct Lease: ~Copyable {
   let loan: Loan
-  let pool: WarmPool
+  /// Another one after a read whose standby was lost.
+  var pool: WarmPool { loan.pool }
 
   /// The process at the server, as in `pg_stat_activity.pid`. Certain from the first statement on.
   public var backendPID: Int32 { loan.connection.backendPID }

@@ -26,9 +26,13 @@ public struct AcquisitionSite: Sendable, CustomStringConvertible {
 /// `@unchecked Sendable`: a lease cannot be used by two tasks at once. The task that holds it reads and changes it; on
 /// the loop that is done only while that task waits for the loop, or has given the lease back.
 final class Loan: @unchecked Sendable {
-  let id: LeaseID
+  /// As this pool counts them; both are others after a read whose standby was lost.
+  private(set) var pool: WarmPool
+  private(set) var id: LeaseID
   /// Another one after a first statement that moved.
   var connection: Connection
+  /// Finds another pool for a read whose own has nothing left.
+  let readers: ReadWritePool?
   /// How long its caller was ready to wait for a connection.
   let patience: Duration
   let resetting: SessionReset
@@ -46,14 +50,23 @@ final class Loan: @unchecked Sendable {
   private var isOutermostForeign = false
 
   init(
-    _ id: LeaseID, _ connection: Connection, patience: Duration, resetting: SessionReset,
-    site: AcquisitionSite
+    _ pool: WarmPool, _ id: LeaseID, _ connection: Connection, patience: Duration, resetting: SessionReset,
+    site: AcquisitionSite, readers: ReadWritePool?
   ) {
+    self.pool = pool
     self.id = id
     self.connection = connection
     self.patience = patience
     self.resetting = resetting
     self.site = site
+    self.readers = readers
+  }
+
+  /// On the loop of that pool.
+  func move(to pool: WarmPool, _ id: LeaseID, _ connection: Connection) {
+    self.pool = pool
+    self.id = id
+    self.connection = connection
   }
 
   func enterForeignTransaction() {

@@ -15,11 +15,13 @@ struct ProbeQuestion: Sendable {
   var maxReplayLag: Duration?
 
   /// Zero while everything received has been replayed and the receiver runs; otherwise the age of the last
-  /// transaction replayed. Readable by every role (PostgreSQL manual, 9.27.4 and 28.2.6).
+  /// transaction replayed, or of the server if it has replayed none. Readable by every role (PostgreSQL manual, 9.27.4
+  /// and 28.2.6).
   private static let replayLag = """
     SELECT CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
       AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 0
-      ELSE coalesce(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0) END::float8
+      ELSE extract(epoch FROM clock_timestamp()
+        - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())) END::float8
     """
 
   func ask(_ connection: Connection) async -> Answer {

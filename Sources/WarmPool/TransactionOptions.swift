@@ -24,6 +24,9 @@ public struct TransactionOptions: Hashable, Sendable {
     self.deferrable = deferrable
   }
 
+  /// A standby refuses serializable transactions (PostgreSQL manual, 27.4.1 "User's Overview").
+  var access: Access { readOnly == true && isolation != .serializable ? .read : .write }
+
   var begin: String {
     var sql = "BEGIN"
     if let isolation { sql += " ISOLATION LEVEL \(isolation.rawValue)" }

@@ -21,12 +21,21 @@ extension WarmPool {
     timeout: Duration? = nil, tag: String? = nil, resetting: SessionReset = .transaction,
     file: StaticString = #fileID, line: UInt = #line, _ body: (borrowing Lease) async throws -> Result
   ) async throws -> Result {
+    try await repeating(retry) {
+      try await withConnection(
+        timeout: timeout, tag: tag, resetting: resetting, file: file, line: line
+      ) { db in try await db.withTransaction(options, body) }
+    }
+  }
+
+  /// Runs a transaction, and again after a conflict if it is to be.
+  nonisolated func repeating<Result>(
+    _ retry: TransactionRetry?, _ transaction: () async throws -> Result
+  ) async throws -> Result {
     var attempt = 1
     while true {
       do {
-        return try await withConnection(
-          timeout: timeout, tag: tag, resetting: resetting, file: file, line: line
-        ) { db in try await db.withTransaction(options, body) }
+        return try await transaction()
       } catch let error as PoolError {
         guard let retry, attempt < retry.attempts, error.isTransactionConflict else { throw error }
         attempt += 1
@@ -37,7 +46,7 @@ extension WarmPool {
   }
 
   /// Waits on the loop's own clock; ends early with `CancellationError`.
-  private func pause(for time: Duration) async throws {
+  func pause(for time: Duration) async throws {
     let pause = Pause()
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in

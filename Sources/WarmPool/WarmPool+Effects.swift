@@ -36,6 +36,7 @@ extension WarmPool {
     swap(&effects, &self.effects)
     while let (lease, id) = unquiet.popLast() { grantIfStanding(lease, id) }
     wakePhaseWaiters()
+    sendAwayIfInDoubt()
     scheduleWake()
   }
 
@@ -84,6 +85,7 @@ extension WarmPool {
     _ = passwordWatch?.hasChanged()
     logins[id] = onLoop { pool in
       do throws(Fault) {
+        if let refusal = pool.standby?.loginRefusal() { throw refusal }
         let connection = try await pool.connector.login(only: host)
         pool.arrived(id, connection, at: try await pool.cluster(of: connection))
       } catch {
@@ -149,7 +151,9 @@ extension WarmPool {
       case .good:
         pool.handle(.probeAnswered(id))
         pool.askForSessions(id)
-      case .bad(let fault, let usable): pool.handle(.probeFailed(id, fault, usable: usable))
+      case .bad(let fault, let usable):
+        pool.handle(.probeFailed(id, fault, usable: usable))
+        if fault.kind == .wrongRole { pool.standby?.wasPromoted() }
       }
     }
   }

@@ -22,15 +22,14 @@ extension WarmPool {
   }
 
   func acquire(
-    _ patience: Duration, resetting: SessionReset, by site: AcquisitionSite
+    _ patience: Duration, resetting: SessionReset, by site: AcquisitionSite, for readers: ReadWritePool? = nil
   ) async throws -> Loan {
-    try Task.checkCancellation()
-    lastLease += 1
-    let id = LeaseID(lastLease)
+    let id = try nextLease()
     let connection = try await granted(id, by: EventLoop.now() + patience, site) {
       .acquire(id, deadline: $0)
     }
-    let loan = Loan(id, connection, patience: patience, resetting: resetting, site: site)
+    let loan = Loan(
+      self, id, connection, patience: patience, resetting: resetting, site: site, readers: readers)
     if Task.isCancelled {
       release(loan)
       throw CancellationError()
@@ -38,8 +37,16 @@ extension WarmPool {
     return loan
   }
 
+  /// For a caller that has not given up, and has reason to wait here.
+  func nextLease() throws -> LeaseID {
+    try Task.checkCancellation()
+    guard standby == nil || core.isTrusted else { throw PoolInDoubt() }
+    lastLease += 1
+    return LeaseID(lastLease)
+  }
+
   /// Waits until the core has answered `event` with a connection for the lease.
-  private func granted(
+  func granted(
     _ id: LeaseID, by deadline: Instant, _ site: AcquisitionSite, _ event: (Instant) -> Event
   ) async throws -> Connection {
     try await withTaskCancellationHandler {
@@ -62,7 +69,8 @@ extension WarmPool {
   // MARK: - Statements
 
   /// Runs a statement on the lease's connection. If it is the first one and the connection turns out to be dead
-  /// before a byte of the statement has left, it runs once more, on another connection.
+  /// before a byte of the statement has left, it runs once more, on another connection: if this pool has none and it
+  /// is a read, of another pool.
   nonisolated func run<Result: Sendable>(
     on loan: Loan, _ statement: (Connection) async throws(QueryError) -> Result
   ) async throws(PoolError) -> Result {
@@ -84,12 +92,16 @@ extension WarmPool {
 
   /// Gets another connection for a lease whose own is dead; false if none could be had.
   private func exchange(_ loan: Loan, _ fault: Fault) async -> Bool {
-    let connection = try? await granted(loan.id, by: EventLoop.now() + loan.patience, loan.site) {
+    let deadline = EventLoop.now() + loan.patience
+    let connection = try? await granted(loan.id, by: deadline, loan.site) {
       .exchange(loan.id, fault, deadline: $0)
     }
-    guard let connection else { return false }
-    loan.connection = connection
-    return true
+    if let connection {
+      loan.connection = connection
+      return true
+    }
+    guard let readers = loan.readers else { return false }
+    return await readers.move(loan, by: deadline)
   }
 
   /// What the server answered with an error was not executed, and nothing that fails within a transaction of ours: it
@@ -115,7 +127,15 @@ extension WarmPool {
 
   /// Takes a connection back as it was lent: what is to be undone is undone first, without the caller.
   func release(_ loan: Loan) {
-    switch loan.connection.assumeIsolated({ $0.transactionStatus }) {
+    let status = loan.connection.assumeIsolated { $0.transactionStatus }
+    if status == .idle, let standby, !loan.connection.assumeIsolated({ $0.isInHotStandby }) {
+      // The server says so with the end of every statement.
+      let fault = Fault(
+        .wrongRole, at: .role, host: standby.host.label, message: "the server is a primary now")
+      handle(.release(loan.id, reusable: false, fault))
+      return standby.wasPromoted()
+    }
+    switch status {
     case .idle where !loan.isTagged && loan.resetting == .transaction && loan.metReadOnly == nil:
       handle(.release(loan.id, reusable: true, nil))
     case .idle, .inTransaction, .inFailedTransaction:

@@ -36,6 +36,8 @@ public actor WarmPool {
   let connector: Connector
   let question: ProbeQuestion
   let tell: (@Sendable (PoolEvent) -> Void)?
+  /// Set for one of several pools that serve the same reads.
+  let standby: StandbyMembership?
 
   var core: PoolCore
   var effects: [Effect] = []
@@ -73,12 +75,20 @@ public actor WarmPool {
   public init(
     _ configuration: Configuration, seed: UInt64? = nil, tell: (@Sendable (PoolEvent) -> Void)? = nil
   ) throws(SettingsError) {
+    try self.init(configuration, seed: seed, standby: nil, tell: tell)
+  }
+
+  init(
+    _ configuration: Configuration, seed: UInt64?, standby: StandbyMembership?,
+    tell: (@Sendable (PoolEvent) -> Void)?
+  ) throws(SettingsError) {
     try configuration.validate()
-    let database = try Database(
+    var database = try Database(
       url: configuration.databaseURL, passwordFile: configuration.passwordFile,
       applicationName: configuration.applicationName, connectTimeout: configuration.pool.connectTimeout,
       role: configuration.requireRole)
     try database.checkPasswordFile()
+    if let standby { database = database.at(standby.host) }
     do {
       loop = try EventLoop(name: "pool")
       try loop.start()
@@ -88,6 +98,7 @@ public actor WarmPool {
     }
     self.configuration = configuration
     self.tell = tell
+    self.standby = standby
     connector = Connector(loop: loop, database: database)
     question = ProbeQuestion(
       query: configuration.probeQuery, expect: configuration.probeExpect, role: configuration.requireRole,
@@ -148,14 +159,21 @@ public actor WarmPool {
     let loan = try await acquire(
       timeout ?? configuration.pool.acquireTimeout, resetting: resetting,
       by: AcquisitionSite(file: file, line: line, task: Task.name))
-    let lease = Lease(loan: loan, pool: self)
+    return try await Self.lend(loan, tag: tag, body)
+  }
+
+  /// Lends what has been acquired, and gives it back to whichever pool it is of by then.
+  nonisolated static func lend<Result>(
+    _ loan: Loan, tag: String?, _ body: (borrowing Lease) async throws -> Result
+  ) async throws -> Result {
+    let lease = Lease(loan: loan)
     do {
       if let tag { try await lease.tag(tag) }
       let result = try await body(lease)
-      giveBack(loan)
+      loan.pool.giveBack(loan)
       return result
     } catch {
-      giveBack(loan)
+      loan.pool.giveBack(loan)
       throw error
     }
   }

@@ -173,7 +173,8 @@ struct Check {
         """
         select pg_is_in_recovery(), case when pg_is_in_recovery()
           and pg_last_wal_receive_lsn() is distinct from pg_last_wal_replay_lsn()
-          then extract(epoch from now() - pg_last_xact_replay_timestamp()) else 0 end
+          then extract(epoch from now() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time()))
+          else 0 end
         """)
       let isStandby = answer[0, 0] == "t"
       let seconds = answer[0, 1].flatMap { Double($0) } ?? 0

@@ -1,0 +1,52 @@
+import EventLoop
+import PoolCore
+import Postgres
+
+/// What makes a pool the one of a single host that may be a standby, beside others that serve the same reads
+/// (`ReadWritePool`). Its callers have another pool to go to: they do not wait where an answer is in doubt.
+struct StandbyMembership: Sendable {
+  let host: Host
+  /// Why a login need not be tried: the host is known to be the primary, and asking it again and again would be a
+  /// load on it.
+  let loginRefusal: @Sendable () -> Fault?
+  /// The host has shown that it is a primary now.
+  let wasPromoted: @Sendable () -> Void
+}
+
+/// Thrown to a caller of a standby's pool that has another one to go to.
+struct PoolInDoubt: Error {}
+
+extension WarmPool {
+  /// After every event of a standby's pool.
+  func sendAwayIfInDoubt() {
+    guard standby != nil, !core.isTrusted, !acquiring.isEmpty else { return }
+    for (id, waiter) in acquiring {
+      // Another one may have been resumed meanwhile.
+      guard acquiring.removeValue(forKey: id) != nil else { continue }
+      handle(.abandon(id))
+      waiter.continuation.resume(throwing: PoolInDoubt())
+    }
+  }
+
+  /// Servers may have exchanged their roles: a login that waits is tried soon. Any thread.
+  nonisolated func rolesMayHaveChanged() {
+    loop.post { self.assumeIsolated { $0.handle(.rolesChanged) } }
+  }
+
+  /// Lends a connection of this pool for what is left of a lease whose own pool has none any more.
+  func adopt(_ loan: Loan, within patience: Duration) async throws {
+    let id = try nextLease()
+    let connection = try await granted(id, by: EventLoop.now() + patience, loan.site) {
+      .acquire(id, deadline: $0)
+    }
+    loan.move(to: self, id, connection)
+  }
+
+  /// Those of the URL, in its order.
+  nonisolated var hosts: [Host] { connector.database.hosts }
+
+  /// How a read that looks for a pool sees this one. Any thread.
+  nonisolated func standing(at now: Instant) -> ReadRoute.Standing {
+    published.withLock { ReadRoute.Standing($0, at: now) }
+  }
+}
