@@ -47,7 +47,11 @@ import WarmPool
       let verdict =
         "ready: primary: ready; standby \(Replication.label(servers.primary)): is the primary\(names)"
       #expect(await eventually { pool.verdict.description == verdict }, "\(pool.verdict)")
-      // Nothing is opened at the primary by the pool that waits for it to become a standby.
+      // The pool that waits for the primary to become a standby opens nothing there, and does not ask again and again.
+      #expect(
+        await eventually {
+          pool.snapshot.standbys[0].snapshot.login.lastFault?.message == "it is the primary"
+        })
       #expect(pool.snapshot.entries.count == 4)
       #expect(pool.snapshot.standbys[0].snapshot.counters.loginsSucceeded == 0)
     }
@@ -216,6 +220,31 @@ import WarmPool
       readers.stop()
       await reading
       #expect(readers.refused.isEmpty, "\(readers.refused)")
+    }
+  }
+
+  @Test("a standby that is promoted serves no reads from the end of its next statement on")
+  func promotion() async throws {
+    // No probe notices it in the time of this test.
+    try await withReplication(standbys: 1, { $0.pool.probeInterval = .seconds(120) }) { pool, servers in
+      #expect(try await pool.whoAnswers(.read).isStandby)
+      try await servers.standbys[0].promote()
+      let primary = Answer(port: servers.primary.port, isStandby: false)
+      #expect(await eventually { try await pool.whoAnswers(.read) == primary })
+      #expect(await eventually { pool.snapshot.standbys[1].snapshot.pool.open == 0 })
+      #expect(try await pool.whoAnswers(.write) == primary)
+    }
+  }
+
+  @Test("when the task that runs them is cancelled, all pools end")
+  func cancellation() async throws {
+    try await withReplication(standbys: 1) { other, servers in
+      let pool = try ReadWritePool(other.configuration)
+      let life = Task { await pool.run() }
+      #expect(await eventually { pool.verdict.isReady && pool.readyStandbys.count == 1 })
+      life.cancel()
+      await life.value
+      #expect(pool.snapshot.entries.allSatisfy { $0.snapshot.phase == .drained })
     }
   }
 
