@@ -41,7 +41,7 @@ import Testing
     ]
     var faults = kinds.map { Fault($0, at: .tcp) }
     faults += [Fault(.closed, at: .idle), Fault(.misconfigured, at: .settings), Fault(.other, at: .query)]
-    faults += [Fault(.attemptsStuck, at: .tcp)]
+    faults += [Fault(.attemptsStuck, at: .tcp), Fault(.otherCluster, at: .session)]
     faults += [Fault.Step.authentication, .probe, .query, .idle].map { Fault(.timedOut, at: $0) }
     let states: [SQLState] = [
       .invalidPassword, .invalidAuthorization, .unknownDatabase, .tooManyConnections, .adminShutdown,
