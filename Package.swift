@@ -45,11 +45,19 @@ let package = Package(
       path: "Benchmarks/StrategyBenchmark", swiftSettings: swiftSettings),
 
     .executableTarget(
+      name: "SlowLink", dependencies: ["FaultyNetwork"], path: "Benchmarks/SlowLink",
+      swiftSettings: swiftSettings),
+
+    .executableTarget(
       name: "GrowthBenchmark", dependencies: ["PoolCore"], path: "Benchmarks/GrowthBenchmark",
       swiftSettings: swiftSettings),
 
     .target(name: "CSupport", path: "Tests/CSupport"),
-    .target(name: "Support", dependencies: ["CSupport"], path: "Tests/Support", swiftSettings: swiftSettings),
+    // Without Swift Testing, so that benchmarks can use it too.
+    .target(name: "FaultyNetwork", path: "Tests/FaultyNetwork", swiftSettings: swiftSettings),
+    .target(
+      name: "Support", dependencies: ["CSupport", "FaultyNetwork"], path: "Tests/Support",
+      swiftSettings: swiftSettings),
     tests("SupportTests", ["Support"]),
     tests("PoolCoreTests", ["PoolCore"]),
     tests("EventLoopTests", ["EventLoop", "Support"]),

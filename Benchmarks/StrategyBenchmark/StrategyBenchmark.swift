@@ -32,9 +32,18 @@ struct StrategyBenchmark {
         let arrives = begin + .seconds(Double(number) / rate)
         try? await clock.sleep(until: arrives)
         group.addTask {
-          var failure: String?
-          do { try await strategy.ask() } catch { failure = "\(error)" }
-          return Outcome(milliseconds: (clock.now - arrives) / .milliseconds(1), failure: failure)
+          var outcome = Outcome(arrival: (arrives - begin) / .seconds(1))
+          repeat {
+            do {
+              try await strategy.ask()
+              outcome.isAnswered = true
+            } catch {
+              outcome.failures.append("\(error)")
+              try? await clock.sleep(for: Policy.pause * Double.random(in: 0...1))
+            }
+            outcome.milliseconds = (clock.now - arrives) / .milliseconds(1)
+          } while !outcome.isAnswered && clock.now - arrives < Policy.total
+          return outcome
         }
       }
       var all: [Outcome] = []
@@ -45,23 +54,51 @@ struct StrategyBenchmark {
   }
 
   private static func report(_ outcomes: [Outcome], opened: Int) {
-    let answered = outcomes.filter { $0.failure == nil }.map(\.milliseconds).sorted()
-    let failures = outcomes.compactMap(\.failure)
+    let answered = outcomes.filter(\.isAnswered).map(\.milliseconds).sorted()
+    let failures = outcomes.flatMap(\.failures)
     func share(_ part: Double) -> Double {
       answered.isEmpty ? .nan : answered[min(Int(Double(answered.count) * part), answered.count - 1)]
     }
-    for (text, count) in Dictionary(grouping: failures, by: { $0.prefix(60) }).mapValues(\.count) {
-      print("    \(count) × \(text)")
+    // Without the counts of the moment, which differ each time.
+    let kinds = Dictionary(grouping: failures) { text in
+      text.replacing(/within [0-9.]+ ?s(econds)?/, with: "in time").prefix { $0 != "(" }
     }
+    for (text, same) in kinds.sorted(by: { $0.value.count > $1.value.count }) {
+      print("    \(same.count) attempts: \(text)")
+    }
+    // By when they came: from the first to the last that had to wait for long.
+    let late = outcomes.filter { !$0.isAnswered || $0.milliseconds > 500 }
+    let disturbed = (late.map(\.arrival).max() ?? 0) - (late.map(\.arrival).min() ?? 0)
     print(
-      "{\"answered\": \(answered.count), \"errors\": \(failures.count), \"opened\": \(opened), "
+      "{\"answered\": \(answered.count), \"errors\": \(outcomes.count - answered.count), "
+        + "\"opened\": \(opened), \"retried\": \(failures.count), \"late\": \(late.count), "
+        + "\"disturbed\": \(disturbed), "
         + "\"p50\": \(share(0.5)), \"p99\": \(share(0.99)), \"max\": \(share(1))}")
   }
 
   private struct Outcome: Sendable {
-    var milliseconds: Double
-    var failure: String?
+    /// In seconds.
+    var arrival: Double
+    var milliseconds = 0.0
+    var isAnswered = false
+    /// Of each attempt that failed.
+    var failures: [String] = []
   }
+}
+
+/// What every caller does, whatever gives it a connection: it tries again until it has its answer. The question may be
+/// asked twice.
+enum Policy {
+  /// One attempt to log in at one host.
+  static let connect: Duration = .seconds(2)
+  /// For a free connection of a pool.
+  static let acquire: Duration = .seconds(1)
+  /// For the answer.
+  static let statement: Duration = .seconds(1)
+  /// At most, at random, before the next attempt.
+  static let pause: Duration = .milliseconds(100)
+  /// From the first wish on; then it gives up.
+  static let total: Duration = .seconds(30)
 }
 
 /// A way of giving a caller a connection.
@@ -71,14 +108,11 @@ protocol Strategy: Sendable {
   func opened() async -> Int
 }
 
-/// How long every strategy lets a caller wait before it has sent its question.
-let patience: Duration = .seconds(2)
-
 private func makeConnector(_ url: String) throws -> Connector {
   let loop = try EventLoop(name: "benchmark")
   try loop.start()
   let database = try Database(
-    url: url, passwordFile: nil, applicationName: "benchmark", connectTimeout: patience, role: .primary)
+    url: url, passwordFile: nil, applicationName: "benchmark", connectTimeout: Policy.connect, role: .primary)
   return Connector(loop: loop, database: database)
 }
 
@@ -93,7 +127,13 @@ actor ConnectionPerRequest: Strategy {
     // One connector each: it starts no more attempts once a few hang, and callers know nothing of one another.
     let connection = try await Connector(loop: connector.loop, database: connector.database).login()
     count += 1
-    let answer = try await connection.query("SELECT 1")
+    let answer: QueryResult
+    do {
+      answer = try await connection.query("SELECT 1", timeout: Policy.statement)
+    } catch {
+      await connection.close()
+      throw error
+    }
     await connection.close()
     if answer[0, 0] != "1" { throw WrongAnswer() }
   }
@@ -120,12 +160,15 @@ actor FixedPool: Strategy {
   func ask() async throws {
     guard let connection = await take() else { throw TooLate() }
     do {
-      let answer = try await connection.query("SELECT 1")
+      let answer = try await connection.query("SELECT 1", timeout: Policy.statement)
       give(connection)
       if answer[0, 0] != "1" { throw WrongAnswer() }
     } catch let error as QueryError where !error.connectionUsable {
       await connection.close()
       Task { await replace() }
+      throw error
+    } catch {
+      give(connection)
       throw error
     }
   }
@@ -137,7 +180,7 @@ actor FixedPool: Strategy {
     lastTicket += 1
     let ticket = lastTicket
     Task {
-      try? await Task.sleep(for: patience)
+      try? await Task.sleep(for: Policy.acquire)
       giveUp(ticket)
     }
     return await withCheckedContinuation {
@@ -179,17 +222,37 @@ struct Warm: Strategy {
     configuration.minConnections = size + 1
     configuration.maxConnections = size + 1
     configuration.requireRole = .primary
-    configuration.pool.connectTimeout = patience
-    configuration.pool.acquireTimeout = patience
+    configuration.pool.connectTimeout = Policy.connect
+    configuration.pool.acquireTimeout = Policy.acquire
     configuration.pool.maxWaiting = 10_000
     let pool = try WarmPool(configuration)
     self.pool = pool
     Task { await pool.run() }
     try await pool.warmed(within: .seconds(30))
+    if getenv("STRATEGY_TIMELINE") != nil { Task { try await Self.printTimeline(of: pool) } }
+  }
+
+  /// The pool's counts ten times a second, on standard error: to see what a disturbance does to it.
+  private static func printTimeline(of pool: WarmPool) async throws {
+    let clock = ContinuousClock()
+    let begin = clock.now
+    while true {
+      let snapshot = pool.snapshot
+      let counts = snapshot.pool
+      let seconds = Double(Int((clock.now - begin) / .milliseconds(10))) / 100
+      let line =
+        "\(seconds) \(snapshot.phase) open \(counts.open) connecting \(counts.connecting) leased \(counts.leased) "
+        + "waiting \(counts.waiting) probe failures \(snapshot.probe.failuresInRow) "
+        + "closed \(snapshot.counters.closes)\n"
+      _ = line.withCString { write(STDERR_FILENO, $0, strlen($0)) }
+      try await clock.sleep(for: .milliseconds(100))
+    }
   }
 
   func ask() async throws {
-    let answer = try await pool.withConnection { db in try await db.query("SELECT 1")[0, 0] }
+    let answer = try await pool.withConnection { db in
+      try await db.query("SELECT 1", timeout: Policy.statement)[0, 0]
+    }
     if answer != "1" { throw WrongAnswer() }
   }
 

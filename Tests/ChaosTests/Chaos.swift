@@ -119,6 +119,13 @@ final class Chaos: Sendable {
       line += "; after the fault: first success \((first - ended).brief), floor \(floor.brief)"
     }
     print(line)
+    var times: [String] = []
+    if let ended, let floor, let first = tally.firstSuccess {
+      times = [(first - ended).brief, floor.brief]
+    }
+    ChaosTable.add(
+      name, succeeded: tally.succeeded, failed: tally.failed, firstSuccess: times.first, floor: times.last,
+      longest: tally.longest.brief)
   }
 }
 

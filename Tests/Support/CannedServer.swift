@@ -23,10 +23,16 @@ public final class CannedServer: Sendable {
     guard bound == 0, listen(listener, 16) == 0 else { throw FixtureError("cannot listen on \(port)") }
     Thread.detachNewThread { [listener, weak self] in
       if atHighPriority { raisePriorityOfThread() }
+      // Closed by the thread that accepts on it: another one would soon have a socket of that number.
+      defer { close(listener) }
       var buffer = [UInt8](repeating: 0, count: 4096)
       while true {
         let client = accept(listener, nil, nil)
-        guard client >= 0, let answer = self?.answer.withLock({ $0 }) else { return }
+        guard client >= 0 else { return }
+        guard let answer = self?.answer.withLock({ $0 }) else {
+          close(client)
+          return
+        }
         _ = read(client, &buffer, buffer.count)
         _ = answer.withCString { send(client, $0, strlen($0), Int32(MSG_NOSIGNAL)) }
         close(client)
@@ -37,7 +43,6 @@ public final class CannedServer: Sendable {
   deinit {
     // Wakes the thread in accept.
     shutdown(listener, Int32(SHUT_RDWR))
-    close(listener)
   }
 
   public func willAnswer(_ text: String) { answer.withLock { $0 = text } }

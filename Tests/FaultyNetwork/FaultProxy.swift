@@ -1,7 +1,8 @@
 import Foundation
 import Synchronization
 
-/// A TCP proxy on loopback that delays, cuts, half-closes and resets what goes through it. One thread with `poll`.
+/// A TCP proxy on loopback that delays, cuts, half-closes, resets and swallows what goes through it. One thread with
+/// `poll`.
 ///
 /// What it reads from the server at once counts as one reply; a fault, if the dice say so, strikes with a reply.
 public final class FaultProxy: Sendable {
@@ -16,13 +17,33 @@ public final class FaultProxy: Sendable {
     case reset = "reset"
   }
 
+  /// How much later a piece of data arrives. Nothing overtakes: what is sent after it waits for it.
+  public struct Delay: Sendable {
+    /// The part that is always there.
+    public var least: Duration = .zero
+    /// The random part is even from nothing to this,
+    public var jitter: Duration = .zero
+    /// or, if this is more than nothing, exponential: this long on average, and mostly less.
+    public var mean: Duration = .zero
+    /// The most that an exponential one adds.
+    public var most: Duration = .seconds(1)
+
+    public init() {}
+
+    func draw(_ random: inout SeededRandom) -> Duration {
+      let dice = Double.random(in: 0..<1, using: &random)
+      return least + (mean > .zero ? min(mean * -log(1 - dice), most) : jitter * dice)
+    }
+  }
+
   public let port: Int
   private let orders: Mutex<Orders>
   private let bell: Int32
 
   fileprivate struct Orders: Sendable {
-    var delay: Duration = .zero
-    var jitter: Duration = .zero
+    var towardsClient = Delay()
+    var towardsServer = Delay()
+    var isSilent = false
     var faults: [Fault] = []
     var probability = 0.0
     var struck: [Fault: Int] = [:]
@@ -36,7 +57,7 @@ public final class FaultProxy: Sendable {
     // Sockets, because writing to one whose other end has gone can be done without a signal.
     var ends: [Int32] = [-1, -1]
     guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0 else {
-      throw FixtureError("no socket pair: \(errnoText())")
+      throw Failed(step: "socketpair", code: errno)
     }
     for end in ends { Descriptors.closeOnExec(end) }
     let reading = ends[0]
@@ -57,7 +78,21 @@ public final class FaultProxy: Sendable {
 
   /// Every reply from now on arrives later by `time` and a random part of `jitter`, in order.
   public func delay(_ time: Duration, jitter: Duration = .zero) {
-    orders.withLock { ($0.delay, $0.jitter) = (time, jitter) }
+    var delay = Delay()
+    (delay.least, delay.jitter) = (time, jitter)
+    self.delay(towardsClient: delay, towardsServer: Delay())
+  }
+
+  /// Every piece of data from now on arrives later, in either direction, in order.
+  public func delay(towardsClient: Delay, towardsServer: Delay) {
+    orders.withLock { ($0.towardsClient, $0.towardsServer) = (towardsClient, towardsServer) }
+  }
+
+  /// From now on nothing goes through, and nothing ends: the data, the end of a stream and new connections are left
+  /// in the kernel's buffers, which acknowledges them, until `heal`. So no timer of TCP's own notices.
+  public func fallSilent() {
+    orders.withLock { $0.isSilent = true }
+    ring()
   }
 
   /// From now on each reply meets, with this probability, one of `faults`.
@@ -69,6 +104,8 @@ public final class FaultProxy: Sendable {
   public func heal() {
     delay(.zero)
     strike([], probability: 0)
+    orders.withLock { $0.isSilent = false }
+    ring()
   }
 
   /// How often each fault struck.
@@ -77,8 +114,20 @@ public final class FaultProxy: Sendable {
   /// Ends every connection, and takes no other.
   public func close() {
     orders.withLock { $0.stopping = true }
+    ring()
+  }
+
+  /// Makes the thread look at its orders.
+  private func ring() {
     var byte: UInt8 = 0
     _ = send(bell, &byte, 1, Int32(MSG_NOSIGNAL))
+  }
+
+  /// A call of the system that did not work.
+  public struct Failed: Error, CustomStringConvertible {
+    let step: String
+    let code: Int32
+    public var description: String { "\(step): \(String(cString: strerror(code)))" }
   }
 
   private func read() -> Orders { orders.withLock { $0 } }
@@ -110,6 +159,11 @@ private struct Relay {
     var sinkHasEnded = false
     /// Its bytes are read and thrown away.
     var isBlind = false
+
+    /// In order: not before what was sent earlier.
+    mutating func append(_ bytes: ArraySlice<UInt8>, due: ContinuousClock.Instant) {
+      pieces.append(Piece(due: max(due, pieces.last?.due ?? due), bytes: bytes))
+    }
   }
 
   struct Pair {
@@ -123,7 +177,15 @@ private struct Relay {
   }
 
   /// Waits for something to happen, and does it. False: the end.
-  mutating func turn(_ orders: () -> FaultProxy.Orders, _ count: (FaultProxy.Fault) -> Void) -> Bool {
+  mutating func turn(_ read: () -> FaultProxy.Orders, _ count: (FaultProxy.Fault) -> Void) -> Bool {
+    var orders = read()
+    if orders.stopping { return false }
+    if orders.isSilent {
+      var only = pollfd(fd: bell, events: Int16(POLLIN), revents: 0)
+      _ = poll(&only, 1, -1)
+      hearBell()
+      return true
+    }
     var polled = [
       pollfd(fd: bell, events: Int16(POLLIN), revents: 0),
       pollfd(fd: listener, events: Int16(POLLIN), revents: 0),
@@ -143,13 +205,15 @@ private struct Relay {
           pollfd(fd: events == 0 ? -1 : descriptor, events: Int16(events), revents: 0))
       }
     }
-    let wait = next.map { Int32(clamping: ($0 - before).milliseconds + 1) } ?? -1
+    let wait = next.map { Int32(clamping: Int(($0 - before) / .milliseconds(1)) + 1) } ?? -1
     _ = poll(&polled, nfds_t(polled.count), wait)
-    let orders = orders()
+    if polled[0].revents != 0 { hearBell() }
+    orders = read()
     if orders.stopping { return false }
+    if orders.isSilent { return true }
     let now = ContinuousClock.now
     for index in pairs.indices {
-      if polled[2 + 2 * index].revents != 0 { readClient(index, at: now) }
+      if polled[2 + 2 * index].revents != 0 { readClient(index, orders, at: now) }
       if polled[3 + 2 * index].revents != 0 { readServer(index, orders, count, at: now) }
       advance(index, at: now)
     }
@@ -157,6 +221,12 @@ private struct Relay {
     pairs.removeAll(where: \.isOver)
     if polled[1].revents != 0 { accept() }
     return true
+  }
+
+  /// Each ring has been heard once.
+  private func hearBell() {
+    var buffer = [UInt8](repeating: 0, count: 64)
+    _ = recv(bell, &buffer, buffer.count, Int32(MSG_DONTWAIT))
   }
 
   func close() {
@@ -186,13 +256,18 @@ private struct Relay {
     pairs.append(Pair(client: client, server: server))
   }
 
-  private mutating func readClient(_ index: Int, at now: ContinuousClock.Instant) {
+  private mutating func readClient(
+    _ index: Int, _ orders: FaultProxy.Orders, at now: ContinuousClock.Instant
+  ) {
     switch receive(pairs[index].client) {
     case .nothing: break
     case .end: pairs[index].up.sourceHasEnded = true
     case .failed: pairs[index].isOver = true
     case .bytes(let bytes):
-      if !pairs[index].up.isBlind { pairs[index].up.pieces.append(.init(due: now, bytes: bytes[...])) }
+      if !pairs[index].up.isBlind {
+        let due = now + orders.towardsServer.draw(&random)
+        pairs[index].up.append(bytes[...], due: due)
+      }
     }
   }
 
@@ -206,8 +281,7 @@ private struct Relay {
     case .failed: pairs[index].isOver = true
     case .bytes(let bytes):
       guard !pairs[index].isCut, !pairs[index].down.isBlind else { return }
-      let extra = orders.jitter * Double.random(in: 0...1, using: &random)
-      let due = max(now + orders.delay + extra, pairs[index].down.pieces.last?.due ?? now)
+      let due = now + orders.towardsClient.draw(&random)
       var reply = bytes[...]
       if !orders.faults.isEmpty, Double.random(in: 0..<1, using: &random) < orders.probability,
         let fault = orders.faults.randomElement(using: &random)
@@ -235,7 +309,7 @@ private struct Relay {
           return
         }
       }
-      pairs[index].down.pieces.append(.init(due: due, bytes: reply))
+      pairs[index].down.append(reply, due: due)
     }
   }
 
@@ -302,7 +376,9 @@ private func loopbackListener(_ port: Int) throws -> Int32 {
   var on: Int32 = 1
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
   let bound = withLoopback(port) { bind(listener, $0, $1) }
-  guard bound == 0, listen(listener, 128) == 0 else { throw FixtureError("cannot listen on \(port)") }
+  guard bound == 0, listen(listener, 128) == 0 else {
+    throw FaultProxy.Failed(step: "listen on \(port)", code: errno)
+  }
   return listener
 }
 
