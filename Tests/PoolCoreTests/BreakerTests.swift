@@ -47,6 +47,43 @@ import Testing
     #expect(Set(breakers(pool)) == [.open, .halfOpen])
   }
 
+  @Test(
+    "four failures are not enough, however long they take, and those before an answered probe do not count")
+  func counts() {
+    var breaker = Breaker(at: .origin)
+    for second in 0..<4 { breaker.loginFailed(at: .origin + .seconds(10 * second)) }
+    #expect(!breaker.isDue(at: .origin + .seconds(60)))
+    breaker.loginFailed(at: .origin + .seconds(60))
+    #expect(breaker.isDue(at: .origin + .seconds(60)))
+    breaker.probeAnswered()
+    for _ in 0..<5 { breaker.loginFailed(at: .origin + .seconds(100)) }
+    #expect(!breaker.isDue(at: .origin + .milliseconds(104_999)))
+    #expect(breaker.isDue(at: .origin + .seconds(105)))
+  }
+
+  @Test("a refusal says when the next attempt is due, and that one is under way; also where nobody may wait")
+  func nextAttempt() throws {
+    let pool = Losses.ready {
+      $0.minConnections = 5
+      $0.maxWaiting = 0
+    }
+    pool.server.refuse(.refused)
+    pool.server.loginLatency = .milliseconds(50)
+    pool.endAll(.closed)
+    pool.advance(by: .seconds(60))
+    func next() -> Duration?? {
+      guard case .refused(.circuitOpen(because: _, let next)) = pool.state(pool.acquire()) else { return nil }
+      return .some(next)
+    }
+    pool.advance(within: .seconds(10)) { $0.snapshot.breaker.state == .open && !$0.attempts.isEmpty }
+    let due = try #require(try #require(next()))
+    let before = pool.attempts.count
+    let waited = pool.advance(within: .seconds(60)) { $0.attempts.count > before }
+    #expect(waited == due)
+    #expect(pool.snapshot.breaker.state == .halfOpen)
+    #expect(try #require(next()) == nil)
+  }
+
   @Test("one login that works is not enough: an answered probe closes it")
   func closes() throws {
     let pool = lost()
