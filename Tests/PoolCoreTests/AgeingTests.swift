@@ -92,6 +92,9 @@ import Testing
       $0.maxConnections = 110
       $0.maxLifetime = .seconds(1800)
     }
+    let ages = pool.core.members.all.map { $0.member.expires - .origin }
+    #expect(ages.allSatisfy { (.seconds(1350)...Duration.milliseconds(1800_500)).contains($0) })
+    #expect(ages.count { $0 < .seconds(1500) } > 15 && ages.count { $0 > .seconds(1650) } > 15)
     pool.advance(by: .seconds(1900))
     let times = pool.closes.filter { $0.reason == .maxLifetime }.map(\.at)
     #expect(times.count >= 100)
@@ -121,6 +124,33 @@ import Testing
       #expect(pool.sessions[held] == nil)
       #expect(!pool.lostReadiness)
     }
+  }
+
+  @Test(
+    "while the successor of one in use waits, it is not pruned, and makes up the floor if another is lost")
+  func waitingSuccessor() throws {
+    let pool = Self.ready {
+      $0.minConnections = 3
+      $0.maxLifetime = .seconds(60)
+      $0.idleTimeout = .seconds(5)
+    }
+    let lease = pool.acquire()
+    pool.advance(by: .seconds(1))
+    let old = try #require(pool.connection(of: lease))
+    func isWaiting() -> Bool {
+      guard case .opened = pool.core.ageing, pool.idle.count == 2 else { return false }
+      return pool.core.members.all.allSatisfy { $0.id == old || $0.member.expires > pool.now + .seconds(30) }
+    }
+    try #require(pool.advance(within: .seconds(300), grain: .milliseconds(100)) { _ in isWaiting() } != nil)
+    pool.clearLog()
+    pool.advance(by: .seconds(15))
+    #expect(pool.closes.isEmpty && pool.open == 4)
+    pool.end(try #require(pool.idle.first), .server("57P05", at: .idle))
+    pool.release(lease)
+    // Now it is one of the floor, and closed only for a successor of its own.
+    #expect(pool.sessions[old] != nil && pool.open == 3)
+    pool.advance(by: .seconds(10))
+    #expect(pool.sessions[old] == nil && pool.open == 3)
   }
 
   @Test("a pool that is never idle replaces its connections as they come back, and the probe's")

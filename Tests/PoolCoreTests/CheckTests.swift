@@ -57,6 +57,49 @@ import Testing
     #expect(!pool.lostReadiness)
   }
 
+  @Test("a silent one has all of its siblings asked at once, and its silence alone does not speak for them")
+  func silentSiblings() throws {
+    let pool = Self.pool(free: 5)
+    let silent = try #require(pool.idle.last)
+    pool.server.queries[silent] = .silent
+    let lease = pool.acquire()
+    // One of them is lost meanwhile: they all are in doubt, the silent one too.
+    pool.advance(by: .milliseconds(100))
+    pool.end(try #require(pool.idle.first), .closed)
+    pool.advance(by: .milliseconds(10))
+    #expect(pool.connection(of: lease) != nil)
+    pool.clearLog()
+    pool.advance(by: .milliseconds(391))
+    #expect(pool.closes.map(\.id) == [silent])
+    #expect(pool.verified.count >= 3)
+    pool.advance(by: .milliseconds(10))
+    #expect(pool.snapshot.generation == 1)
+  }
+
+  @Test("a check takes no longer than a probe may")
+  func shortProbe() throws {
+    let pool = Queue.pool {
+      $0.probeInterval = .seconds(60)
+      $0.probeTimeout = .milliseconds(100)
+    }
+    pool.advance(by: .seconds(3))
+    pool.server.queries[try #require(pool.idle.first)] = .silent
+    pool.acquire()
+    pool.clearLog()
+    pool.advance(by: .milliseconds(100))
+    #expect(pool.closes.map(\.reason) == [.silent])
+  }
+
+  @Test("beside one that was dead at its first statement, the next is asked first, however fresh it is")
+  func unsure() throws {
+    let pool = Self.pool(free: 3, idle: .zero)
+    let lease = pool.acquire()
+    pool.exchange(lease, .server("57P05", at: .idle))
+    #expect(pool.state(lease) == .waiting && pool.verified.count == 1)
+    pool.advance(by: .milliseconds(1))
+    #expect(pool.connection(of: lease) == pool.verified.first)
+  }
+
   @Test("a caller whose time is up, or that gives up, while its connection is asked, gets nothing")
   func gone() throws {
     let pool = Self.pool(free: 2)

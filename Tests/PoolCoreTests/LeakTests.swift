@@ -57,6 +57,19 @@ import Testing
     #expect(pool.snapshot.leaks.isEmpty)
   }
 
+  @Test(
+    "a lease that is exchanged for another connection is no longer held: what it holds then is counted anew")
+  func exchanged() {
+    let pool = Queue.pool(free: 2)
+    let lease = pool.acquire()
+    pool.advance(by: .seconds(40))
+    pool.exchange(lease)
+    pool.advance(by: .seconds(1))
+    #expect(pool.connection(of: lease) != nil)
+    #expect(reports(pool) == ["\(lease) held 30.0s", "\(lease) back after 40.0s"])
+    #expect(pool.snapshot.leaks.isEmpty)
+  }
+
   @Test("leases that come and go in time wake nobody more than once in leak-after")
   func cheap() {
     let pool = Queue.pool { $0.probeInterval = .seconds(60) }

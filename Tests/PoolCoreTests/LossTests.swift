@@ -165,6 +165,31 @@ import Testing
     pool.end(pool.idle[0], .closed)
     pool.advance(by: .seconds(1))
     #expect(pool.snapshot.generation == 1)
+    // It has shown that it works: its end is a loss of its own.
+    pool.server.queries = [:]
+    pool.advance(by: .milliseconds(100))
+    for id in pool.sessions.keys.sorted() where pool.core.members[id]?.doubt == .suspect {
+      Issue.record("\(id) is still in doubt")
+    }
+  }
+
+  @Test("a session picked while it is being asked, because another was, does not speak for all")
+  func pickedWhileAsked() throws {
+    let pool = Self.ready()
+    for _ in 0..<2 {
+      pool.end(try #require(pool.idle.first), .shutDown)
+      pool.advance(by: .milliseconds(500))
+    }
+    pool.advance(within: .seconds(5)) { $0.open == 5 && $0.core.shutdownSigns.isDisproved }
+    #expect(pool.snapshot.generation == 2)
+    pool.end(try #require(pool.idle.first), .shutDown)
+    let asked = try #require(pool.sessions.keys.sorted().first { pool.core.members[$0]?.state == .verifying })
+    pool.end(asked, .shutDown)
+    #expect(pool.snapshot.generation == 2)
+    pool.end(try #require(pool.reserved), .shutDown)
+    #expect(pool.snapshot.generation == 2)
+    pool.advance(by: .seconds(5))
+    #expect(pool.open == 5)
   }
 
   @Test("single sessions ended by an administrator, however many, give up the others once at most")
@@ -277,6 +302,7 @@ import Testing
     pool.advance(by: .seconds(1))
     #expect(pool.snapshot.generation == 1)
     #expect(pool.verified.isEmpty)
+    #expect(pool.closes.map(\.reason) == [.broken, .broken])
     #expect(pool.open == 5)
   }
 
