@@ -184,7 +184,8 @@ final class VirtualPool {
     guard let id = connection(of: lease) else { return }
     let deadline = now + (patience ?? core.settings.acquireTimeout)
     leases[lease] = Lease(since: now, deadline: deadline)
-    line.insert(lease, at: 0)
+    // It had its turn before all who wait, but for others that came before it and were exchanged too.
+    line.insert(lease, at: line.firstIndex { $0 > lease } ?? line.endIndex)
     holders[id] = nil
     dead.insert(id)
     send(.exchange(lease, fault, deadline: deadline))
