@@ -6,7 +6,8 @@ import Testing
 /// Random lives of a pool: callers, faults, drains, a loop that is late. After every event the laws of
 /// `VirtualPool+Laws` hold, and once the server is well again the pool is ready within bounded time.
 ///
-/// `WARMGATE_TEST_SEED=n` runs one life again, `WARMGATE_TEST_LIVES=n` runs more of them.
+/// Every run lives the same lives, so that what fails has just been changed. `WARMGATE_TEST_SEED=random` lives others,
+/// `WARMGATE_TEST_LIVES=n` so many; `WARMGATE_TEST_SEED=n` lives one again.
 @Suite struct Randomised {
   static let environment = ProcessInfo.processInfo.environment
 
@@ -21,8 +22,8 @@ import Testing
       return
     }
     let lives = Self.environment["WARMGATE_TEST_LIVES"].flatMap(UInt64.init) ?? 2000
-    var first = UInt64.random(in: 0...UInt64(UInt32.max))
-    if lives == 2000 { print("random lives from seed \(first)") }
+    var first = firstSeed()
+    print("\(lives) lives from seed \(first)")
     var (ready, drained, events) = (0, 0, 0)
     for _ in 0..<lives {
       let life = Life(seed: first)
@@ -213,4 +214,9 @@ extension PoolSettings {
     settings.splay = random.pick([.zero, .zero, .seconds(1)])
     return settings
   }
+}
+
+/// Where a row of seeds begins: at 1, or anywhere if `WARMGATE_TEST_SEED` is `random`.
+func firstSeed() -> UInt64 {
+  Randomised.environment["WARMGATE_TEST_SEED"] == "random" ? .random(in: 0...UInt64(UInt32.max)) : 1
 }
