@@ -2,8 +2,11 @@
 #include "CLinux.h"
 
 #include <link.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 void clinux_name_thread(const char *name) {
   char cut[16];
@@ -30,4 +33,10 @@ static int visit_object(struct dl_phdr_info *object, size_t size, void *argument
 void clinux_read_only_segments(void (*visit)(uintptr_t start, size_t size, void *context), void *context) {
   struct visitor visitor = {visit, context};
   dl_iterate_phdr(visit_object, &visitor);
+}
+
+int clinux_tcp_is_closed(int socket) {
+  struct tcp_info info;
+  socklen_t size = sizeof info;
+  return getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_state == TCP_CLOSE;
 }

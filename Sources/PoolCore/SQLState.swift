@@ -39,6 +39,8 @@ public struct SQLState: Hashable, Sendable, CustomStringConvertible {
   public static let tooManyConnections = SQLState(known: "53300")
   /// 57014: the statement was cancelled, by request or by a timeout.
   public static let queryCanceled = SQLState(known: "57014")
+  /// There is a prepared statement of that name already.
+  public static let duplicateStatementName = SQLState(known: "42P05")
   /// 57P01: an administrator or a shutdown ended the session.
   public static let adminShutdown = SQLState(known: "57P01")
   /// 57P02: the server crashed and restarts.

@@ -46,7 +46,8 @@ extension Connection {
     case .running(_, let statement):
       fault.step = .query
       state = .over(fault)
-      end(statement, QueryError(fault, connectionUsable: false, maybeExecuted: true))
+      let isRefused = statement.number == refused
+      end(statement, QueryError(fault, connectionUsable: false, maybeExecuted: !isRefused))
     case .streaming(_, let stream):
       fault.step = .query
       state = .over(fault)

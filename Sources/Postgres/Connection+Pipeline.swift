@@ -35,19 +35,19 @@ extension Connection {
     guard !statements.isEmpty else { return [] }
     // Whatever libpq would refuse halfway is refused here: a batch that was begun has to be sent whole.
     for statement in statements {
-      guard statement.parameters.count <= UInt16.max else { throw notSent("more than 65535 parameters") }
-      guard !statement.sql.utf8.contains(0),
-        !statement.parameters.contains(where: { $0.text?.utf8.contains(0) == true })
-      else { throw zeroByte }
+      guard !statement.sql.utf8.contains(0) else { throw zeroByte }
+      try check(statement.parameters)
     }
+    try await leaveRowByRow()
     let pipeline = Pipeline()
     let limit = timeout.map { TimeLimit(timeout: $0, deadline: EventLoop.now() + $0) }
     do throws(QueryError) {
       _ = try await run(limit, pipeline: pipeline) { session throws(QueryError) in
         guard PQenterPipelineMode(session.connection) == 1 else { return false }
         for statement in statements {
-          let isQueued = try self.send(statement.parameters) { count, values in
-            PQsendQueryParams(session.connection, statement.sql, count, nil, values, nil, nil, 0)
+          let isQueued = try self.send(statement.parameters) { count, values, lengths, formats in
+            PQsendQueryParams(
+              session.connection, statement.sql, count, nil, values, lengths, formats, 0)
           }
           guard isQueued else { throw self.brokenOff(session) }
         }
@@ -63,6 +63,18 @@ extension Connection {
       throw error
     }
     return pipeline.results
+  }
+
+  /// libpq 15 ends its single-row mode with the next statement, but not if that is in a batch.
+  private func leaveRowByRow() async throws(QueryError) {
+    guard isRowByRow, case .idle = state else { return }
+    do throws(QueryError) { try await ping() } catch {
+      var error = error
+      // Nothing of the batch was.
+      error.maybeExecuted = false
+      throw error
+    }
+    isRowByRow = false
   }
 
   /// Part of a batch is in libpq's hands, and the rest cannot be: without memory, or without a connection.

@@ -6,18 +6,19 @@ extension Connection {
   func askUnnamed(
     _ sql: String, _ parameters: [Parameter], _ limit: TimeLimit? = nil
   ) async throws(QueryError) -> QueryResult {
-    try await run(limit) { session throws(QueryError) in
+    try await run(limit, isOneWrite: Self.isOneWrite(sql, parameters)) { session throws(QueryError) in
       guard !sql.utf8.contains(0) else { throw self.zeroByte }
-      return try self.send(parameters) { count, values in
-        PQsendQueryParams(session.connection, sql, count, nil, values, nil, nil, 0)
+      return try self.send(parameters) { count, values, lengths, formats in
+        PQsendQueryParams(session.connection, sql, count, nil, values, lengths, formats, 0)
       }
     }
   }
 
-  /// Nothing is executed here, so a failure leaves nothing in doubt.
+  /// False if the server does not know what it was told before, or has another of that name: a pooler gave the
+  /// statement to another session. Nothing is executed here, so a failure leaves nothing in doubt.
   func prepare(
     _ sql: String, _ name: String, dropping dropped: String?, _ limit: TimeLimit? = nil
-  ) async throws(QueryError) {
+  ) async throws(QueryError) -> Bool {
     do throws(QueryError) {
       if let dropped { try await deallocate(dropped, limit) }
       _ = try await run(limit) { session throws(QueryError) in
@@ -25,16 +26,28 @@ extension Connection {
       }
     } catch {
       var error = error
+      if case .server(.duplicateStatementName) = error.fault.kind {
+        cache.lost()
+        // Within a transaction, that has failed with it.
+        if transactionStatus == .idle { return false }
+      }
       // A refusal is the server's word on the statement itself.
       if !error.connectionUsable { error.maybeExecuted = false }
       throw error
     }
     cache.prepared(sql, as: name)
+    return true
   }
 
   private func deallocate(_ name: String, _ limit: TimeLimit?) async throws(QueryError) {
-    _ = try await run(limit) { session throws(QueryError) in
-      PQsendQuery(session.connection, "DEALLOCATE " + name) == 1
+    do throws(QueryError) {
+      _ = try await run(limit) { session throws(QueryError) in
+        PQsendQuery(session.connection, "DEALLOCATE " + name) == 1
+      }
+    } catch {
+      // It is what was wanted.
+      if case .server(.unknownStatementName) = error.fault.kind, transactionStatus == .idle { return }
+      throw error
     }
   }
 
@@ -43,14 +56,14 @@ extension Connection {
   ) async throws(QueryError) -> QueryResult {
     planIsOutdated = false
     do throws(QueryError) {
-      let result = try await run(limit) { session throws(QueryError) in
-        try self.send(parameters) { count, values in
+      return try await run(limit, isOneWrite: Self.isOneWrite("", parameters)) { session throws(QueryError) in
+        try self.send(parameters) { count, values, lengths, formats in
           // Passed as it is, the name would be copied into an array first.
-          name.withCString { PQsendQueryPrepared(session.connection, $0, count, values, nil, nil, 0) }
+          name.withCString {
+            PQsendQueryPrepared(session.connection, $0, count, values, lengths, formats, 0)
+          }
         }
       }
-      cache.worked()
-      return result
     } catch {
       // The server knows the statement no more, or its result has changed its shape since. Either is found before
       // it is executed, so outside a transaction, which the error has ended, it may be asked again.
@@ -70,12 +83,22 @@ extension Connection {
   }
 
   func send(
-    _ parameters: [Parameter], _ body: (Int32, UnsafePointer<UnsafePointer<CChar>?>?) -> Int32
+    _ parameters: [Parameter],
+    _ body: (
+      Int32, UnsafePointer<UnsafePointer<CChar>?>?, UnsafePointer<Int32>?, UnsafePointer<Int32>?
+    ) -> Int32
   ) throws(QueryError) -> Bool {
-    if parameters.isEmpty { return body(0, nil) == 1 }
-    let texts = parameters.map(\.text)
-    guard !texts.contains(where: { $0?.utf8.contains(0) == true }) else { throw zeroByte }
-    return withCStrings(texts) { body(Int32(clamping: texts.count), $0) == 1 }
+    if parameters.isEmpty { return body(0, nil, nil, nil) == 1 }
+    try check(parameters)
+    return ParameterValues(parameters).withPointers(body) == 1
+  }
+
+  func check(_ parameters: [Parameter]) throws(QueryError) {
+    // The protocol counts them in 16 bits (PostgreSQL manual, 55.7 "Message Formats", Bind).
+    guard parameters.count <= UInt16.max else {
+      throw notSent("\(parameters.count) parameters, where a statement of PostgreSQL takes at most 65535")
+    }
+    guard !parameters.contains(where: \.hasZeroByte) else { throw zeroByte }
   }
 
   var zeroByte: QueryError {

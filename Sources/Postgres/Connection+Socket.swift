@@ -22,6 +22,8 @@ extension Connection {
     switch state {
     case .idle(let session): read(session)
     case .running(let session, _):
+      if readiness.contains(.hangUp), heard != statements { notice(session, readiness) }
+      heard = statements
       // Everything but "you may write" has its cause in what can be read.
       if readiness != .write { read(session) }
       if case .running = state { flush(session) }

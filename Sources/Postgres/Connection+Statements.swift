@@ -27,8 +27,11 @@ extension Connection {
     switch plan {
     case .prepared(let name): result = try await askPrepared(sql, name, parameters, limit)
     case .prepare(let name, let dropped):
-      try await prepare(sql, name, dropping: dropped, limit)
-      result = try await askPrepared(sql, name, parameters, limit)
+      if try await prepare(sql, name, dropping: dropped, limit) {
+        result = try await askPrepared(sql, name, parameters, limit)
+      } else {
+        result = try await askUnnamed(sql, parameters, limit)
+      }
     case .unnamed: result = try await askUnnamed(sql, parameters, limit)
     }
     if result.forgetsStatements { cache.forget() }
@@ -40,14 +43,18 @@ extension Connection {
     _ = try await run(nil) { session throws(QueryError) in PQsendQuery(session.connection, "") == 1 }
   }
 
+  /// `isOneWrite`: all of it leaves this process at once, or nothing does.
   func run(
-    _ limit: TimeLimit?, pipeline: Pipeline? = nil, _ send: (Session) throws(QueryError) -> Bool
+    _ limit: TimeLimit?, pipeline: Pipeline? = nil, isOneWrite: Bool = false,
+    _ send: (Session) throws(QueryError) -> Bool
   ) async throws(QueryError) -> QueryResult {
     if let limit, limit.deadline <= EventLoop.now() { throw notSent("not sent within \(limit.timeout)") }
     let session = try readyForStatement()
     guard try send(session) else { throw refusedByLibrary(session) }
     statements += 1
     let number = statements
+    // Of what is written in parts, one part may have left when another is refused.
+    if !isOneWrite { heard = number }
     let outcome = await withTaskCancellationHandler {
       await withUnsafeContinuation { continuation in
         var statement = RunningStatement(number: number, continuation: continuation)

@@ -45,11 +45,12 @@ extension Connection {
   public func beginStream(_ sql: String, _ parameters: [Parameter]) throws(QueryError) {
     guard !sql.utf8.contains(0) else { throw zeroByte }
     let session = try readyForStatement()
-    let isSent = try send(parameters) { count, values in
-      PQsendQueryParams(session.connection, sql, count, nil, values, nil, nil, 0)
+    let isSent = try send(parameters) { count, values, lengths, formats in
+      PQsendQueryParams(session.connection, sql, count, nil, values, lengths, formats, 0)
     }
     guard isSent, PQsetSingleRowMode(session.connection) == 1 else { throw refusedByLibrary(session) }
     stopWatching()
+    isRowByRow = true
     statements += 1
     state = .streaming(session, RowStream(number: statements))
   }

@@ -28,7 +28,13 @@ public actor Connection {
   var watch: Watch?
   var endHandler: (@Sendable (Fault) -> Void)?
   var statements: UInt64 = 0
-  var cache = StatementCache()
+  /// A result was read row by row, which libpq would go on with in a batch.
+  var isRowByRow = false
+  /// The statement that the socket was last ready for.
+  var heard: UInt64 = 0
+  /// The statement of which it is certain that the kernel took nothing.
+  var refused: UInt64 = 0
+  var cache: StatementCache
   /// The last error was that a prepared statement returns something else now.
   var planIsOutdated = false
 
@@ -70,16 +76,16 @@ public actor Connection {
 
   /// Takes over a session that has just logged in. On the loop.
   static func open(
-    _ session: Session, host: Host, on loop: EventLoop, took: Duration
+    _ session: Session, host: Host, on loop: EventLoop, took: Duration, prepares: Bool
   ) throws(Fault) -> Connection {
-    let connection = Connection(session, host: host, on: loop, took: took)
+    let connection = Connection(session, host: host, on: loop, took: took, prepares: prepares)
     if let failure = connection.assumeIsolated({ $0.startWatching(session) }) {
       throw Fault(.other, at: .session, host: host.label, message: failure.description)
     }
     return connection
   }
 
-  private init(_ session: Session, host: Host, on loop: EventLoop, took: Duration) {
+  private init(_ session: Session, host: Host, on loop: EventLoop, took: Duration, prepares: Bool) {
     self.host = host.id
     hostLabel = host.label
     backendPID = session.backendPID
@@ -89,6 +95,7 @@ public actor Connection {
       session.parameterStatus("in_hot_standby") == "off"
       && session.parameterStatus("default_transaction_read_only") == "off"
     self.loop = loop
+    cache = StatementCache(prepares: prepares)
     state = .idle(session)
   }
 

@@ -10,10 +10,14 @@ public final class Connector: Sendable {
   public let database: Database
   private let abandoned = AbandonedAttempts()
 
-  /// Logs in at `database`; connects to nothing yet.
-  public init(loop: EventLoop, database: Database) {
+  private let prepares: Bool
+
+  /// Logs in at `database`; connects to nothing yet. `preparesStatements`: what is asked again on a connection is
+  /// prepared at the server, which a pooler that gives each transaction to another server makes useless.
+  public init(loop: EventLoop, database: Database, preparesStatements: Bool = true) {
     self.loop = loop
     self.database = database
+    prepares = preparesStatements
   }
 
   /// Login attempts that were given up but are still stuck in the system (a resolver that hangs). At four, no other
@@ -26,7 +30,7 @@ public final class Connector: Sendable {
   /// furthest), and its message holds what each of them said. It takes at most `connectTimeout` for each host.
   /// Cancelling the task abandons the attempt and throws at once.
   public func login(only host: HostID? = nil) async throws(Fault) -> Connection {
-    let login = Login(loop: loop, database: database, abandoned: abandoned)
+    let login = Login(loop: loop, database: database, prepares: prepares, abandoned: abandoned)
     let outcome = await withTaskCancellationHandler {
       await login.run(only: host)
     } onCancel: {

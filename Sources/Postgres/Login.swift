@@ -5,6 +5,7 @@ import PoolCore
 actor Login {
   private let loop: EventLoop
   private let database: Database
+  private let prepares: Bool
   private let abandoned: AbandonedAttempts
   private var isCancelled = false
   private var current: Current?
@@ -22,9 +23,10 @@ actor Login {
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
-  init(loop: EventLoop, database: Database, abandoned: AbandonedAttempts) {
+  init(loop: EventLoop, database: Database, prepares: Bool, abandoned: AbandonedAttempts) {
     self.loop = loop
     self.database = database
+    self.prepares = prepares
     self.abandoned = abandoned
   }
 
@@ -100,7 +102,9 @@ actor Login {
     case .failure(let fault): return .failure(fault)
     case .success(let session):
       do throws(Fault) {
-        return .success(try Connection.open(session, host: host, on: loop, took: EventLoop.now() - began))
+        return .success(
+          try Connection.open(
+            session, host: host, on: loop, took: EventLoop.now() - began, prepares: prepares))
       } catch { return .failure(error) }
     }
   }

@@ -26,10 +26,12 @@ struct StatementCache {
   private var entries: [String: Entry] = [:]
   private var seenOnce: Set<String> = []
   private var uses: UInt64 = 0
-  private var isGivenUp = false
-  private var lossesInRow = 0
+  private var isGivenUp: Bool
+  private var losses = 0
 
-  init() {
+  /// `prepares` false: nothing is ever prepared.
+  init(prepares: Bool = true) {
+    isGivenUp = !prepares
     prefix = "warmgate_" + String(UInt64.random(in: .min ... .max), radix: 36) + "_"
   }
 
@@ -56,9 +58,6 @@ struct StatementCache {
   /// The server has it.
   mutating func prepared(_ sql: String, as name: String) { entries[sql] = Entry(name: name, used: uses) }
 
-  /// The server answered a prepared statement, or refused it for reasons of its own.
-  mutating func worked() { lossesInRow = 0 }
-
   /// Its result has another shape now (0A000 "cached plan must not change result type").
   mutating func outdated(_ sql: String) -> String? { entries.removeValue(forKey: sql)?.name }
 
@@ -69,11 +68,11 @@ struct StatementCache {
     seenOnce.removeAll()
   }
 
-  /// The server does not know it (26000), and so perhaps none of them. Twice in a row, it is a pooler that sends each
-  /// transaction to another server: then none is prepared any more.
+  /// The server does not know it (26000), and so perhaps none of them, or has another of its name (42P05). The second
+  /// time, it is a pooler that sends each transaction to another server: then none is prepared any more.
   mutating func lost() {
     entries.removeAll()
-    lossesInRow += 1
-    if lossesInRow > 1 { isGivenUp = true }
+    losses += 1
+    if losses > 1 { isGivenUp = true }
   }
 }

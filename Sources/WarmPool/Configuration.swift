@@ -23,6 +23,11 @@ extension WarmPool {
     public var probeQuery = "SELECT 1"
     /// What the first column of its first row must be, as text. Nil: any answer will do.
     public var probeExpect: String?
+    /// Whether a statement that is asked again on a connection is prepared at the server, which saves it parsing and
+    /// planning. Behind a pooler that gives each transaction to another server (PgBouncer with `pool_mode =
+    /// transaction`) set it to false: what was prepared is not there, outside a transaction the statement is then asked
+    /// anew, within one it fails.
+    public var preparesStatements = true
     /// The pool's limits and times.
     public var pool = PoolSettings()
     /// A drain marker was found: begin drained, and wait for `resume`.

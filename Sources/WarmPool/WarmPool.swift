@@ -99,7 +99,8 @@ public actor WarmPool {
     self.configuration = configuration
     self.tell = tell
     self.standby = standby
-    connector = Connector(loop: loop, database: database)
+    connector = Connector(
+      loop: loop, database: database, preparesStatements: configuration.preparesStatements)
     question = ProbeQuestion(
       query: configuration.probeQuery, expect: configuration.probeExpect, role: configuration.requireRole,
       maxReplayLag: configuration.maxReplayLag)

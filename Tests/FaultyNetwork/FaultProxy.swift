@@ -47,6 +47,8 @@ public final class FaultProxy: Sendable {
     var faults: [Fault] = []
     var probability = 0.0
     var struck: [Fault: Int] = [:]
+    /// How often everything was to be reset.
+    var resets = 0
     var stopping = false
   }
 
@@ -108,6 +110,12 @@ public final class FaultProxy: Sendable {
     ring()
   }
 
+  /// Resets every connection there is now, both sides, and goes on taking others. Does not wait for it.
+  public func resetAll() {
+    orders.withLock { $0.resets += 1 }
+    ring()
+  }
+
   /// How often each fault struck.
   public var struck: [Fault: Int] { orders.withLock { $0.struck } }
 
@@ -141,6 +149,7 @@ private struct Relay {
   let target: Int
   var random: SeededRandom
   var pairs: [Pair] = []
+  var resets = 0
 
   init(listener: Int32, bell: Int32, target: Int, seed: UInt64) {
     (self.listener, self.bell, self.target) = (listener, bell, target)
@@ -211,6 +220,16 @@ private struct Relay {
     orders = read()
     if orders.stopping { return false }
     if orders.isSilent { return true }
+    if orders.resets != resets {
+      resets = orders.resets
+      for pair in pairs {
+        reset(pair.client)
+        reset(pair.server)
+        close(pair)
+      }
+      pairs = []
+      return true
+    }
     let now = ContinuousClock.now
     for index in pairs.indices {
       if polled[2 + 2 * index].revents != 0 { readClient(index, orders, at: now) }

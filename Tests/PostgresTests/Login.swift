@@ -26,12 +26,12 @@ private func end(_ loop: EventLoop) async {
 /// A connector for `url`, with a short deadline.
 func connector(
   _ url: String?, on loop: EventLoop, passwordFile: String? = nil, timeout: Duration = .seconds(10),
-  role: RequiredRole = .any
+  role: RequiredRole = .any, preparing: Bool = true
 ) throws -> Connector {
   let database = try Database(
     url: url, passwordFile: passwordFile, applicationName: "warmgate/test", connectTimeout: timeout,
     role: role)
-  return Connector(loop: loop, database: database)
+  return Connector(loop: loop, database: database, preparesStatements: preparing)
 }
 
 /// The fault of a login that has to fail.

@@ -76,6 +76,19 @@ import Testing
     }
   }
 
+  @Test("a batch after a result that was read row by row has whole results")
+  func afterStream() async throws {
+    try await withConnection { connection, _ in
+      try await connection.beginStream("select generate_series(1, 3)", [])
+      while try await connection.nextRows() != nil {}
+      let sql = "select generate_series(1, 3)"
+      for _ in 0..<2 {
+        let results = try await connection.pipeline([Statement(sql), Statement(sql)])
+        #expect(results.map(\.rowCount) == [3, 3])
+      }
+    }
+  }
+
   @Test("a zero byte and COPY are refused, and so is a batch on a connection that was ended")
   func refused() async throws {
     try await withConnection { connection, server in

@@ -6,10 +6,12 @@ import Testing
 @testable import Postgres
 
 @Suite("statements that are asked again") struct PreparedStatementTests {
-  private func withConnection(_ body: (Connection) async throws -> Void) async throws {
+  private func withConnection(
+    preparing: Bool = true, _ body: (Connection) async throws -> Void
+  ) async throws {
     try await withPostgres { server in
       try await withLoop { loop in
-        let connection = try await connector(server.unixURL, on: loop).login()
+        let connection = try await connector(server.unixURL, on: loop, preparing: preparing).login()
         try await body(connection)
         await connection.close()
       }
@@ -89,6 +91,35 @@ import Testing
     }
   }
 
+  @Test("a name that is taken at the server is not insisted on: the statement is answered all the same")
+  func nameTaken() async throws {
+    for inTransaction in [false, true] {
+      try await withConnection { connection in
+        let names = await connection.nextNames
+        let occupy = names.map { "execute 'prepare \($0) as select 8';" }.joined()
+        _ = try await connection.query("do $$begin \(occupy) end$$")
+        try await expect(connection, "select 7", is: "7")
+        if inTransaction {
+          _ = try await connection.query("begin")
+          await expectFailure(connection, "select 7", "42P05")
+          _ = try await connection.query("rollback")
+        }
+        for _ in 0..<6 { try await expect(connection, "select 7", is: "7") }
+        let count = try await preparedCount(connection)
+        #expect(count == names.count)
+      }
+    }
+  }
+
+  @Test("switched off, nothing is prepared, and all works as before")
+  func off() async throws {
+    try await withConnection(preparing: false) { connection in
+      for _ in 0..<4 { try await expect(connection, "select 7", is: "7") }
+      let count = try await preparedCount(connection)
+      #expect(count == 0)
+    }
+  }
+
   @Test("a statement that fails while it runs is not asked again")
   func notTwice() async throws {
     try await withConnection { connection in
@@ -148,5 +179,19 @@ import Testing
       cache.lost()
     }
     for _ in 0..<3 { #expect(isUnnamed(cache.plan(for: "a"))) }
+  }
+}
+
+extension Connection {
+  /// The names that it would give to the statements that are asked next.
+  var nextNames: [String] {
+    (0..<2).flatMap { skipped in
+      var copy = cache
+      for number in 0..<skipped { _ = copy.plan(for: "skipped \(number)") }
+      return (0..<20).compactMap { number in
+        _ = copy.plan(for: "\(number)")
+        if case .prepare(let name, _) = copy.plan(for: "\(number)") { return name } else { return nil }
+      }
+    }
   }
 }

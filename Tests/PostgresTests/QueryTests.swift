@@ -93,8 +93,13 @@ import Testing
         #expect(error.fault.message.contains("zero byte"))
       }
       let many = try #require(
-        await failure(of: connection, "select 1", Array(repeating: Parameter(1), count: 70_000)))
+        await failure(of: connection, "select 1", Array(repeating: Parameter(1), count: 65_536)))
       #expect(many.connectionUsable && !many.maybeExecuted)
+      #expect(many.fault.message == "65536 parameters, where a statement of PostgreSQL takes at most 65535")
+      let most = (1...65_535).map { "$\($0)::int4" }.joined(separator: ",")
+      let sum = try await connection.query(
+        "select cardinality(array[\(most)])", Array(repeating: 1, count: 65_535))
+      #expect(sum[0, 0] == "65535")
       #expect(try await connection.query("select 1")[0, 0] == "1")
     }
   }

@@ -71,6 +71,78 @@ import Testing
     }
   }
 
+  @Test("bytes go as they are, beside text and NULL, however the statement is sent")
+  func binary() async throws {
+    try await withConnection { connection, _ in
+      let all = Array(UInt8.min...UInt8.max)
+      let large = [UInt8](repeating: 0, count: 5_000_000)
+      let sql = "SELECT $1::bytea, $2::text, $3::bytea, $4::bytea, $5::int8, length($6::bytea)"
+      let parameters: [Parameter] = [
+        Parameter(all), "é", Parameter([UInt8]?.none), Parameter([]), 7, Parameter(large),
+      ]
+      func check(_ row: QueryResult.Row) throws {
+        #expect(try row.decode([UInt8].self, at: 0) == all && row[1] == "é")
+        #expect(try row.decode([UInt8]?.self, at: 2) == nil && row.decode([UInt8].self, at: 3) == [])
+        #expect(try row.decode(Int.self, at: 4) == 7 && row.decode(Int.self, at: 5) == large.count)
+      }
+      // Unnamed, then prepared, then prepared already.
+      for _ in 0..<3 { try check(try await connection.query(sql, parameters).rows[0]) }
+      for result in try await connection.pipeline([Statement(sql, parameters), Statement(sql, parameters)]) {
+        try check(result.rows[0])
+      }
+      try await connection.beginStream(sql, parameters)
+      while let rows = try await connection.nextRows() { for row in rows { try check(row) } }
+      // The same statement with and without binary values.
+      for value in [Parameter(all), Parameter("\\x00ff"), .null, Parameter([0, 255])] {
+        let back = try await connection.query("SELECT encode($1::bytea, 'hex')", [value])[0, 0]
+        #expect(back == value.text.map { String($0.dropFirst(2)) })
+      }
+      let list = Parameter(array: [Parameter([1, 2]), .null, Parameter([])])
+      let elements = try await connection.query("SELECT unnest($1::bytea[])", [list])
+      #expect(try elements.decode([UInt8]?.self) == [[1, 2], nil, []])
+    }
+  }
+
+  @Test("every common type takes the ends of its range as text and gives them back")
+  func extremes() async throws {
+    try await withConnection { connection, _ in
+      for (type, values) in [
+        ("int2", ["-32768", "32767"]), ("int4", ["-2147483648", "2147483647"]),
+        ("int8", ["-9223372036854775808", "9223372036854775807"]), ("oid", ["0", "4294967295"]),
+        (
+          "numeric",
+          [
+            "NaN", "Infinity", "-Infinity", String(repeating: "9", count: 1000),
+            "0." + String(repeating: "0", count: 500) + "1",
+          ]
+        ),
+        ("float4", ["1e-45", "-3.4028235e+38", "NaN"]),
+        ("float8", ["5e-324", "1.7976931348623157e+308", "-0"]),
+        ("text", ["", "\u{10FFFF}", "\u{1}", "NULL"]), ("char(3)", ["a  "]),
+        ("name", [String(repeating: "n", count: 63)]),
+        ("date", ["4713-01-01 BC", "5874897-12-31", "infinity"]),
+        ("time", ["00:00:00", "24:00:00", "23:59:59.999999"]),
+        ("timetz", ["00:00:00+15:59:59", "24:00:00-15:59:59"]),
+        ("timestamp", ["4713-01-01 00:00:00 BC", "294276-12-31 23:59:59.999999", "-infinity"]),
+        ("interval", ["-178000000 years", "178000000 years", "00:00:00.000001"]),
+        ("uuid", ["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"]),
+        ("json", ["{\"a\": [1, null]}", "null"]), ("jsonb", ["{\"a\": [1, null]}"]),
+        ("inet", ["::ffff:1.2.3.4/128", "10.0.0.0/8"]),
+        ("int4[]", ["{}", "{{1,NULL},{-2147483648,3}}"]), ("int4range", ["empty", "[1,5)"]),
+        ("bit(3)", ["101"]), ("money", ["-$92,233,720,368,547,758.08"]),
+      ] {
+        for value in values {
+          let back = try await connection.query("SELECT $1::\(type)", [Parameter(value)])[0, 0]
+          let server = try await connection.query(
+            "SELECT '\(value.replacingOccurrences(of: "'", with: "''"))'::\(type)")[0, 0]
+          #expect(back == server && (back == value || type == "inet"), "\(type) \(value.prefix(40))")
+        }
+        let null = try await connection.query("SELECT $1::\(type)", [.null])[0, 0]
+        #expect(null == nil)
+      }
+    }
+  }
+
   @Test("array elements whose quotes and backslashes carry combining marks stay the elements they are")
   func arrayQuoting() async throws {
     try await withConnection { connection, _ in

@@ -17,6 +17,7 @@ declare -A reasons=(
   [libmicrohttpd-dev]="the HTTP server library that answers the probes"
   [pkg-config]="tells the compiler where these libraries are"
   [postgresql]="a PostgreSQL server of our own to try against (no cluster is created or started)"
+  [pgbouncer]="a pooler of our own to try against (its service is not started)"
   [openssl]="certificates for the tests of TLS"
   [procps]="looks after processes in the tests"
   [iproute2]="network namespaces, where tests lose packets on purpose"
@@ -55,7 +56,7 @@ install_missing() {
   [ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
     die "no root and no sudo: run \"apt-get install ${missing[*]}\" as root once, then this again as yourself"
 
-  local undo=
+  local undo=:
   if [[ " ${missing[*]} " == *" postgresql "* ]]; then
     # Debian creates and starts a cluster when the server is installed, unless this file says no beforehand.
     installed postgresql-common || apt_install postgresql-common
@@ -65,9 +66,14 @@ install_missing() {
       undo="sed -i '/^create_main_cluster = false\$/d' $conf"
     fi
   fi
+  local policy=/usr/sbin/policy-rc.d
+  if [[ " ${missing[*]} " == *" pgbouncer "* && ! -e $policy ]]; then
+    as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy"
+    undo+="; rm $policy; update-rc.d pgbouncer disable; [ ! -d /run/systemd/system ] || systemctl disable pgbouncer"
+  fi
   local result=0
   apt_install "${missing[@]}" || result=$?
-  [ -z "$undo" ] || as_root sh -c "$undo"
+  as_root sh -c "$undo" >/dev/null 2>&1
   [ "$result" = 0 ] || die "could not install ${missing[*]}"
 }
 

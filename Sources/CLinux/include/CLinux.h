@@ -13,4 +13,8 @@ void clinux_name_thread(const char *name);
 /// Calls `visit` for every segment of the program and of its libraries that is mapped without the right to write. No
 /// library is unloaded meanwhile: the loader's lock is held (dl_iterate_phdr(3)).
 void clinux_read_only_segments(void (*visit)(uintptr_t start, size_t size, void *context), void *context);
+
+/// 1 if it is a TCP socket that is not connected any more, by a reset or a time-out: `TCP_CLOSE` in `tcp_info`
+/// (tcp(7)). 0 if it is another state, or another kind of socket.
+int clinux_tcp_is_closed(int socket);
 #endif
