@@ -183,9 +183,12 @@ extension WarmPool {
         throwing: PoolError(.ended, pool: core.snapshot(at: EventLoop.now()).pool))
       return
     }
-    if sessionWatch.underWay?.connection === connection { return grantOnceFree(lease, connection, id) }
-    // What it has to say is read when all that follows from the present event is done.
-    guard connection.assumeIsolated({ $0.isQuiet }) else { return unquiet.append((lease, id)) }
+    if sessionsUnderWay?.connection === connection { return grantOnceFree(lease, connection, id) }
+    // One that is handed on at once has just been read. What another has to say is read when all that follows from
+    // the present event is done.
+    guard connection === handedBack || connection.assumeIsolated({ $0.isQuiet }) else {
+      return unquiet.append((lease, id))
+    }
     lend(connection, id, to: acquiring.removeValue(forKey: lease))
   }
 

@@ -137,7 +137,9 @@ extension WarmPool {
     }
     switch status {
     case .idle where !loan.isTagged && loan.resetting == .transaction && loan.metReadOnly == nil:
+      handedBack = loan.connection
       handle(.release(loan.id, reusable: true, nil))
+      handedBack = nil
     case .idle, .inTransaction, .inFailedTransaction:
       onLoop { pool in
         let isWhole = await pool.reset(loan)

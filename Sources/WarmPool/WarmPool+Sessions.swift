@@ -18,13 +18,12 @@ extension WarmPool {
 
     var report = SessionLeaks()
     var failuresInRow = 0
-    var underWay: (connection: Connection, task: Task<Void, Never>)?
   }
 
   /// A question of this kind may still be under way on a connection that is wanted for another: it takes one
   /// statement at a time. The wait counts as time of the one who waits.
   func sessionsAsked(on connection: Connection) async {
-    if let underWay = sessionWatch.underWay, underWay.connection === connection {
+    if let underWay = sessionsUnderWay, underWay.connection === connection {
       await underWay.task.value
     }
   }
@@ -32,7 +31,7 @@ extension WarmPool {
   /// After the probe was answered on this connection, if it still is the probe's.
   func askForSessions(_ id: ConnectionID) {
     let now = EventLoop.now()
-    guard now >= sessionWatch.next, sessionWatch.underWay == nil, core.phase == .ready,
+    guard now >= sessionWatch.next, sessionsUnderWay == nil, core.phase == .ready,
       core.probeConnection == id, questions[id] == nil, let connection = connections[id]?.connection
     else { return }
     let before = sessionWatch.report.limits
@@ -55,12 +54,12 @@ extension WarmPool {
       let doubled = interval.scaled(by: Double(1 << min(pool.sessionWatch.failuresInRow, 10)))
       pool.sessionWatch.next = EventLoop.now() + min(doubled, max(interval, SessionWatch.longestInterval))
       pool.loop.cancel(timer)
-      pool.sessionWatch.underWay = nil
+      pool.sessionsUnderWay = nil
       let limits = pool.sessionWatch.report.limits
       if limits != before, !limits.isEmpty { pool.tell?(.sessionsHidden(limits)) }
       pool.needsPublishing = true
     }
-    sessionWatch.underWay = (connection, task)
+    sessionsUnderWay = (connection, task)
   }
 
   private func took(_ reading: SessionReading) {

@@ -54,10 +54,14 @@ public actor WarmPool {
   var sessionWatch: SessionWatch
   /// Why the server does not say which cluster it is, when it was last asked.
   var clusterHidden: Fault?
+  /// Its question, and where it is asked.
+  var sessionsUnderWay: (connection: Connection, task: Task<Void, Never>)?
 
   var lastLease: UInt64 = 0
   /// Each is taken out to be resumed, so it is resumed once.
   var acquiring: [LeaseID: Acquisition] = [:]
+  /// The connection of the lease that is ending.
+  var handedBack: Connection?
   /// Granted connections with something to read, which is to be read first.
   var unquiet: [(LeaseID, ConnectionID)] = []
   /// Where those were acquired that have been held too long.
