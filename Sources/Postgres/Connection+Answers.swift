@@ -19,7 +19,7 @@ extension Connection {
   }
 
   private func take(_ memory: ResultMemory, _ session: Session) {
-    guard case .running(_, var statement) = state else { return }
+    guard case .running(_, let statement) = state else { return }
     switch PQresultStatus(memory.result) {
     case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY:
       statement.result = memory
@@ -40,7 +40,6 @@ extension Connection {
       // 0A000 has many causes, and the message speaks the server's language: the routine tells.
       planIsOutdated = ErrorField.routine.value(in: memory.result) == "RevalidateCachedQuery"
     }
-    state = .running(session, statement)
   }
 
   func refusal(_ memory: ResultMemory, _ code: SQLState) -> QueryError {
@@ -51,18 +50,14 @@ extension Connection {
 
   /// A complete answer counts, also when the end of the session was read together with it.
   private func finishStatement(_ session: Session) {
-    guard case .running(_, var statement) = state else { return }
+    guard case .running(_, let statement) = state else { return }
     guard statement.result != nil || statement.failure != nil else { return lost(session) }
     if statement.pipeline != nil, !statement.isComplete, PQexitPipelineMode(session.connection) != 1 {
       return abandon(statement, oneLine(session.errorMessage))
     }
     // A request to cancel that is still on its way would meet the next statement.
-    if statement.stop?.isUnderWay == true {
-      statement.isComplete = true
-      state = .running(session, statement)
-      return
-    }
     statement.isComplete = true
+    if statement.stop?.isUnderWay == true { return }
     state = .idle(session)
     end(statement, nil)
   }

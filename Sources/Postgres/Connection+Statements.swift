@@ -57,7 +57,7 @@ extension Connection {
     if !isOneWrite { heard = number }
     let outcome = await withTaskCancellationHandler {
       await withUnsafeContinuation { continuation in
-        var statement = RunningStatement(number: number, continuation: continuation)
+        let statement = RunningStatement(number, continuation)
         statement.pipeline = pipeline
         if let limit { statement.timer = timer(for: number, limit) }
         state = .running(session, statement)

@@ -89,9 +89,7 @@ extension Connection {
     }
     set {
       switch state {
-      case .running(let session, var statement):
-        statement.stop = newValue
-        state = .running(session, statement)
+      case .running(_, let statement): statement.stop = newValue
       case .streaming(_, let stream): stream.stop = newValue
       case .idle, .over, .closed: break
       }

@@ -51,7 +51,7 @@ public actor Connection {
   }
 
   /// A statement that waits for its answer.
-  struct RunningStatement {
+  final class RunningStatement {
     let number: UInt64
     let continuation: UnsafeContinuation<Result<QueryResult, QueryError>, Never>
     var result: ResultMemory?
@@ -64,6 +64,11 @@ public actor Connection {
     var timer: TimerToken?
     /// The server was asked to stop it.
     var stop: Stop?
+
+    init(_ number: UInt64, _ continuation: UnsafeContinuation<Result<QueryResult, QueryError>, Never>) {
+      self.number = number
+      self.continuation = continuation
+    }
   }
 
   /// The session, as long as there is one.
