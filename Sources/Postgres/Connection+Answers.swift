@@ -65,13 +65,15 @@ extension Connection {
   /// Tells the caller what was answered, if that is complete, or else `error`. With an error the connection is over.
   func end(_ statement: RunningStatement, _ error: QueryError?) {
     cancelTimers(of: statement)
-    let outcome: Result<QueryResult, QueryError>
+    let outcome: Result<QueryResult, QueryError>?
     if statement.isComplete, var failure = statement.failure {
       statement.stop?.explain(&failure)
       if error != nil { failure.connectionUsable = false }
-      outcome = .failure(failure)
-    } else if statement.isComplete, let result = statement.result {
-      outcome = .success(QueryResult(result))
+      outcome = isToBeAskedAgain(statement, failure) ? nil : .failure(failure)
+    } else if statement.isComplete, let memory = statement.result {
+      let result = QueryResult(memory)
+      if statement.prepared != nil, result.forgetsStatements { cache.forget() }
+      outcome = .success(result)
     } else {
       outcome = .failure(error ?? unusable())
     }

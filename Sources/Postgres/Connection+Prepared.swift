@@ -6,12 +6,15 @@ extension Connection {
   func askUnnamed(
     _ sql: String, _ parameters: [Parameter], _ limit: TimeLimit? = nil
   ) async throws(QueryError) -> QueryResult {
-    try await run(limit, isOneWrite: Self.isOneWrite(sql, parameters)) { session throws(QueryError) in
+    let result = try await run(limit, isOneWrite: Self.isOneWrite(sql, parameters)) {
+      session throws(QueryError) in
       guard !sql.utf8.contains(0) else { throw self.zeroByte }
       return try self.send(parameters) { count, values, lengths, formats in
         PQsendQueryParams(session.connection, sql, count, nil, values, lengths, formats, 0)
       }
     }
+    if result.forgetsStatements { cache.forget() }
+    return result
   }
 
   /// False if the server does not know what it was told before, or has another of that name: a pooler gave the
@@ -56,21 +59,19 @@ extension Connection {
   ) async throws(QueryError) -> QueryResult {
     planIsOutdated = false
     do throws(QueryError) {
-      return try await run(limit, isOneWrite: Self.isOneWrite("", parameters)) { session throws(QueryError) in
-        try self.send(parameters) { count, values, lengths, formats in
-          // Passed as it is, the name would be copied into an array first.
-          name.withCString {
-            PQsendQueryPrepared(session.connection, $0, count, values, lengths, formats, 0)
-          }
-        }
+      let result = try await run(limit, isOneWrite: Self.isOneWrite("", parameters)) {
+        session throws(QueryError) in
+        try self.sendPrepared(name, parameters, session)
       }
+      if result.forgetsStatements { cache.forget() }
+      return result
     } catch {
       // The server knows the statement no more, or its result has changed its shape since. Either is found before
       // it is executed, so outside a transaction, which the error has ended, it may be asked again.
       let outdated: String?
       if planIsOutdated {
         outdated = cache.outdated(sql)
-      } else if case .server(.unknownStatementName) = error.fault.kind, error.fault.message.contains(name) {
+      } else if isLost(name, error) {
         cache.lost()
         outdated = nil
       } else {
@@ -79,6 +80,65 @@ extension Connection {
       guard transactionStatus == .idle else { throw error }
       if let outdated { try await deallocate(outdated, limit) }
       return try await askUnnamed(sql, parameters, limit)
+    }
+  }
+
+  /// The short way for a statement that is prepared here already: it leaves at once, and the caller resumes where it
+  /// is. Whoever is cancelled says so with `stopCancelled`. Returns its number; 0 if it has to be asked with `query`,
+  /// as the continuation is told then.
+  package func beginPrepared(
+    _ sql: String, _ parameters: [Parameter], _ continuation: AnswerContinuation
+  ) -> UInt64 {
+    guard case .idle(let before) = state, transactionStatus != .inFailedTransaction,
+      let name = cache.name(of: sql)
+    else {
+      continuation.resume(returning: nil)
+      return 0
+    }
+    if !isQuiet(before) { read(before) }
+    // What libpq refuses here it will refuse again, and then it is said why.
+    guard case .idle(let session) = state, (try? sendPrepared(name, parameters, session)) == true else {
+      continuation.resume(returning: nil)
+      return 0
+    }
+    planIsOutdated = false
+    statements += 1
+    if !Self.isOneWrite("", parameters) { heard = statements }
+    let statement = RunningStatement(statements, continuation)
+    statement.prepared = (sql, name)
+    state = .running(session, statement)
+    flush(session)
+    return statement.number
+  }
+
+  /// At once if this is the loop's thread, otherwise as soon as the loop gets to it.
+  package nonisolated func onLoop(_ body: @escaping @Sendable (isolated Connection) -> Void) {
+    if loop.isCurrent { assumeIsolated(body) } else { loop.post { self.assumeIsolated(body) } }
+  }
+
+  /// The task that waits for this statement was cancelled. Ignored if it is not the one that runs.
+  package func stopCancelled(_ number: UInt64) { stop(number, .cancelled) }
+
+  /// Outside a transaction, `query` mends what the server has forgotten or found changed.
+  func isToBeAskedAgain(_ statement: RunningStatement, _ failure: QueryError) -> Bool {
+    guard let (sql, name) = statement.prepared else { return false }
+    let isLost = isLost(name, failure)
+    guard planIsOutdated || isLost else { return false }
+    if transactionStatus == .idle { return true }
+    if planIsOutdated { _ = cache.outdated(sql) } else { cache.lost() }
+    return false
+  }
+
+  private func isLost(_ name: String, _ error: QueryError) -> Bool {
+    error.fault.sqlState == .unknownStatementName && error.fault.message.contains(name)
+  }
+
+  private func sendPrepared(
+    _ name: String, _ parameters: [Parameter], _ session: Session
+  ) throws(QueryError) -> Bool {
+    try send(parameters) { count, values, lengths, formats in
+      // Passed as it is, the name would be copied into an array first.
+      name.withCString { PQsendQueryPrepared(session.connection, $0, count, values, lengths, formats, 0) }
     }
   }
 

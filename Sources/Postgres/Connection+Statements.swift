@@ -21,21 +21,17 @@ extension Connection {
     _ sql: String, _ parameters: [Parameter] = [], timeout: Duration? = nil
   ) async throws(QueryError) -> QueryResult {
     let limit = timeout.map { TimeLimit(timeout: $0, deadline: EventLoop.now() + $0) }
-    let result: QueryResult
     // A failed transaction takes nothing but its end: no DEALLOCATE to make room for a ROLLBACK that is asked again.
     let plan = transactionStatus == .inFailedTransaction ? .unnamed : cache.plan(for: sql)
     switch plan {
-    case .prepared(let name): result = try await askPrepared(sql, name, parameters, limit)
+    case .prepared(let name): return try await askPrepared(sql, name, parameters, limit)
     case .prepare(let name, let dropped):
       if try await prepare(sql, name, dropping: dropped, limit) {
-        result = try await askPrepared(sql, name, parameters, limit)
-      } else {
-        result = try await askUnnamed(sql, parameters, limit)
+        return try await askPrepared(sql, name, parameters, limit)
       }
-    case .unnamed: result = try await askUnnamed(sql, parameters, limit)
+      return try await askUnnamed(sql, parameters, limit)
+    case .unnamed: return try await askUnnamed(sql, parameters, limit)
     }
-    if result.forgetsStatements { cache.forget() }
-    return result
   }
 
   /// Asks an empty query: one round trip, and nothing for the server to do.
@@ -55,7 +51,7 @@ extension Connection {
     let number = statements
     // Of what is written in parts, one part may have left when another is refused.
     if !isOneWrite { heard = number }
-    let outcome = await withTaskCancellationHandler {
+    let answer = await withTaskCancellationHandler {
       await withUnsafeContinuation { continuation in
         let statement = RunningStatement(number, continuation)
         statement.pipeline = pipeline
@@ -66,7 +62,7 @@ extension Connection {
     } onCancel: {
       self.loop.post { self.assumeIsolated { $0.stop(number, .cancelled) } }
     }
-    return try outcome.get()
+    return try (answer ?? .failure(unusable())).get()
   }
 
   /// It could not be sent.

@@ -50,10 +50,15 @@ public actor Connection {
     case closed
   }
 
+  /// Nil: it was not executed, and is to be asked with `query`.
+  package typealias AnswerContinuation = UnsafeContinuation<Result<QueryResult, QueryError>?, Never>
+
   /// A statement that waits for its answer.
   final class RunningStatement {
     let number: UInt64
-    let continuation: UnsafeContinuation<Result<QueryResult, QueryError>, Never>
+    let continuation: AnswerContinuation
+    /// Set if it went the short way.
+    var prepared: (sql: String, name: String)?
     var result: ResultMemory?
     var failure: QueryError?
     /// Set for a batch; then `result` is the last one.
@@ -65,7 +70,7 @@ public actor Connection {
     /// The server was asked to stop it.
     var stop: Stop?
 
-    init(_ number: UInt64, _ continuation: UnsafeContinuation<Result<QueryResult, QueryError>, Never>) {
+    init(_ number: UInt64, _ continuation: AnswerContinuation) {
       self.number = number
       self.continuation = continuation
     }

@@ -55,6 +55,14 @@ struct StatementCache {
     return .prepare(name: prefix + String(uses, radix: 36), dropping: dropped)
   }
 
+  /// Of a statement that is prepared already.
+  mutating func name(of sql: String) -> String? {
+    guard !isGivenUp, let index = entries.index(forKey: sql) else { return nil }
+    uses += 1
+    entries.values[index].used = uses
+    return entries.values[index].name
+  }
+
   /// The server has it.
   mutating func prepared(_ sql: String, as name: String) { entries[sql] = Entry(name: name, used: uses) }
 

@@ -23,9 +23,7 @@ public struct Lease: ~Copyable {
   /// Throws a `PoolError` of kind `.query`. After an error of the database's own (a constraint, a syntax error) the
   /// lease can be used on; after a lost connection every further statement fails.
   public func query(_ sql: String, _ parameters: [Parameter] = []) async throws(PoolError) -> QueryResult {
-    try await pool.run(on: loan) { connection throws(QueryError) in
-      try await connection.query(sql, parameters)
-    }
+    try await pool.query(on: loan, sql, parameters)
   }
 
   /// Names the session for the time of the lease.

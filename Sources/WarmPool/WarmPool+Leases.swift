@@ -68,6 +68,37 @@ extension WarmPool {
 
   // MARK: - Statements
 
+  /// Runs a statement on the lease's connection: the short way if it is prepared there already. A task elsewhere then
+  /// goes to the loop and back once, not twice.
+  nonisolated func query(
+    on loan: Loan, _ sql: String, _ parameters: [Parameter]
+  ) async throws(PoolError) -> QueryResult {
+    let connection = loan.connection
+    let answer = await withTaskCancellationHandler {
+      await withUnsafeContinuation { continuation in
+        connection.onLoop { $0.beginPrepared(sql, parameters, continuation, for: loan) }
+      }
+    } onCancel: {
+      loan.isCancelled.store(true, ordering: .relaxed)
+      connection.loop.post {
+        connection.assumeIsolated { $0.stopCancelled(loan.statement.load(ordering: .relaxed)) }
+      }
+    }
+    switch answer {
+    case .success(let result)?:
+      loan.isUntouched = false
+      return result
+    case .failure(let error)? where error.connectionUsable || error.maybeExecuted:
+      loan.isUntouched = false
+      throw failure(error, of: loan)
+    // It did not leave: what is to be done then is the long way's to know.
+    case nil, .failure:
+      return try await run(on: loan) { connection throws(QueryError) in
+        try await connection.query(sql, parameters)
+      }
+    }
+  }
+
   /// Runs a statement on the lease's connection. If it is the first one and the connection turns out to be dead
   /// before a byte of the statement has left, it runs once more, on another connection: if this pool has none and it
   /// is a read, of another pool.
@@ -175,5 +206,16 @@ extension WarmPool {
       FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only'
       """
     return try await connection.query(sql)[0, 0] == "t"
+  }
+}
+
+extension Connection {
+  /// The long way tells whoever is cancelled why nothing was sent.
+  fileprivate func beginPrepared(
+    _ sql: String, _ parameters: [Parameter], _ continuation: AnswerContinuation, for loan: Loan
+  ) {
+    if loan.isCancelled.load(ordering: .relaxed) { return continuation.resume(returning: nil) }
+    let number = beginPrepared(sql, parameters, continuation)
+    loan.statement.store(number, ordering: .relaxed)
   }
 }
