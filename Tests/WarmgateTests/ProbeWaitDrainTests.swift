@@ -65,8 +65,10 @@ import Testing
     let socket = try RunningInstance(listen: "unix:" + directory.file("health.sock"))
     let overSocket = try await warmgate("probe", "ready", environment: socket.environment)
     #expect(overSocket.output == "not ready: warming 1/2\n")
-    guard let six = try? RunningInstance(listen: "[::1]:0") else { return }
-    let port = try #require(six.environment["WARMGATE_LISTEN"]?.split(separator: ":").last)
+    // Of its own: what listens at the same port of 127.0.0.1 would be asked first.
+    let port = freePort()
+    guard let six = try? RunningInstance(listen: "[::1]:\(port)") else { return }
+    defer { withExtendedLifetime(six) {} }
     let overSix = try await warmgate("probe", "ready", environment: ["WARMGATE_LISTEN": "[::]:\(port)"])
     #expect(overSix.output == "not ready: warming 1/2\n")
   }
