@@ -72,11 +72,12 @@ extension Connection {
       outcome = isToBeAskedAgain(statement, failure) ? nil : .failure(failure)
     } else if statement.isComplete, let memory = statement.result {
       let result = QueryResult(memory)
-      if statement.prepared != nil, result.forgetsStatements { cache.forget() }
+      if statement.ask != nil, result.forgetsStatements { cache.forget() }
       outcome = .success(result)
     } else {
       outcome = .failure(error ?? unusable())
     }
+    if let ask = statement.ask { asks.answered.store(ask.number, ordering: .releasing) }
     statement.continuation.resume(returning: outcome)
   }
 }

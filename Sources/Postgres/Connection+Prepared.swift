@@ -83,57 +83,11 @@ extension Connection {
     }
   }
 
-  /// The short way for a statement that is prepared here already: it leaves at once, and the caller resumes where it
-  /// is. Whoever is cancelled says so with `stopCancelled`. Returns its number; 0 if it has to be asked with `query`,
-  /// as the continuation is told then.
-  package func beginPrepared(
-    _ sql: String, _ parameters: [Parameter], _ continuation: AnswerContinuation
-  ) -> UInt64 {
-    guard case .idle(let before) = state, transactionStatus != .inFailedTransaction,
-      let name = cache.name(of: sql)
-    else {
-      continuation.resume(returning: nil)
-      return 0
-    }
-    if !isQuiet(before) { read(before) }
-    // What libpq refuses here it will refuse again, and then it is said why.
-    guard case .idle(let session) = state, (try? sendPrepared(name, parameters, session)) == true else {
-      continuation.resume(returning: nil)
-      return 0
-    }
-    planIsOutdated = false
-    statements += 1
-    if !Self.isOneWrite("", parameters) { heard = statements }
-    let statement = RunningStatement(statements, continuation)
-    statement.prepared = (sql, name)
-    state = .running(session, statement)
-    flush(session)
-    return statement.number
-  }
-
-  /// At once if this is the loop's thread, otherwise as soon as the loop gets to it.
-  package nonisolated func onLoop(_ body: @escaping @Sendable (isolated Connection) -> Void) {
-    if loop.isCurrent { assumeIsolated(body) } else { loop.post { self.assumeIsolated(body) } }
-  }
-
-  /// The task that waits for this statement was cancelled. Ignored if it is not the one that runs.
-  package func stopCancelled(_ number: UInt64) { stop(number, .cancelled) }
-
-  /// Outside a transaction, `query` mends what the server has forgotten or found changed.
-  func isToBeAskedAgain(_ statement: RunningStatement, _ failure: QueryError) -> Bool {
-    guard let (sql, name) = statement.prepared else { return false }
-    let isLost = isLost(name, failure)
-    guard planIsOutdated || isLost else { return false }
-    if transactionStatus == .idle { return true }
-    if planIsOutdated { _ = cache.outdated(sql) } else { cache.lost() }
-    return false
-  }
-
-  private func isLost(_ name: String, _ error: QueryError) -> Bool {
+  func isLost(_ name: String, _ error: QueryError) -> Bool {
     error.fault.sqlState == .unknownStatementName && error.fault.message.contains(name)
   }
 
-  private func sendPrepared(
+  func sendPrepared(
     _ name: String, _ parameters: [Parameter], _ session: Session
   ) throws(QueryError) -> Bool {
     try send(parameters) { count, values, lengths, formats in

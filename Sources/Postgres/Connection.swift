@@ -35,6 +35,7 @@ public actor Connection {
   /// The statement of which it is certain that the kernel took nothing.
   var refused: UInt64 = 0
   var cache: StatementCache
+  nonisolated let asks = Asks()
   /// The last error was that a prepared statement returns something else now.
   var planIsOutdated = false
 
@@ -50,15 +51,15 @@ public actor Connection {
     case closed
   }
 
-  /// Nil: it was not executed, and is to be asked with `query`.
-  package typealias AnswerContinuation = UnsafeContinuation<Result<QueryResult, QueryError>?, Never>
+  /// Nil: it went the short way, was not executed, and is to be asked with `query`.
+  typealias AnswerContinuation = UnsafeContinuation<Result<QueryResult, QueryError>?, Never>
 
   /// A statement that waits for its answer.
   final class RunningStatement {
     let number: UInt64
     let continuation: AnswerContinuation
     /// Set if it went the short way.
-    var prepared: (sql: String, name: String)?
+    var ask: (number: UInt64, sql: String, name: String)?
     var result: ResultMemory?
     var failure: QueryError?
     /// Set for a batch; then `result` is the last one.

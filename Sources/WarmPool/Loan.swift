@@ -1,6 +1,5 @@
 import PoolCore
 import Postgres
-import Synchronization
 
 /// Where in the program a connection was acquired: said of a lease that is held too long.
 public struct AcquisitionSite: Sendable, CustomStringConvertible {
@@ -38,10 +37,6 @@ final class Loan: @unchecked Sendable {
   let patience: Duration
   let resetting: SessionReset
   let site: AcquisitionSite
-  /// Its task was cancelled while a statement went the short way. Any thread.
-  let isCancelled = Atomic(false)
-  /// The last one that did, as its connection counts them. Any thread.
-  let statement = Atomic<UInt64>(0)
   /// No statement has been tried yet.
   var isUntouched = true
   /// A statement was refused with 25006, on a connection that could be written to at its login.

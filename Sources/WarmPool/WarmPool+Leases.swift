@@ -68,23 +68,11 @@ extension WarmPool {
 
   // MARK: - Statements
 
-  /// Runs a statement on the lease's connection: the short way if it is prepared there already. A task elsewhere then
-  /// goes to the loop and back once, not twice.
+  /// Runs a statement on the lease's connection: the short way if it is prepared there already.
   nonisolated func query(
     on loan: Loan, _ sql: String, _ parameters: [Parameter]
   ) async throws(PoolError) -> QueryResult {
-    let connection = loan.connection
-    let answer = await withTaskCancellationHandler {
-      await withUnsafeContinuation { continuation in
-        connection.onLoop { $0.beginPrepared(sql, parameters, continuation, for: loan) }
-      }
-    } onCancel: {
-      loan.isCancelled.store(true, ordering: .relaxed)
-      connection.loop.post {
-        connection.assumeIsolated { $0.stopCancelled(loan.statement.load(ordering: .relaxed)) }
-      }
-    }
-    switch answer {
+    switch await loan.connection.askIfPrepared(sql, parameters) {
     case .success(let result)?:
       loan.isUntouched = false
       return result
@@ -206,16 +194,5 @@ extension WarmPool {
       FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only'
       """
     return try await connection.query(sql)[0, 0] == "t"
-  }
-}
-
-extension Connection {
-  /// The long way tells whoever is cancelled why nothing was sent.
-  fileprivate func beginPrepared(
-    _ sql: String, _ parameters: [Parameter], _ continuation: AnswerContinuation, for loan: Loan
-  ) {
-    if loan.isCancelled.load(ordering: .relaxed) { return continuation.resume(returning: nil) }
-    let number = beginPrepared(sql, parameters, continuation)
-    loan.statement.store(number, ordering: .relaxed)
   }
 }
