@@ -94,8 +94,9 @@ private struct Cause: Sendable {
       name: "TLS wanted from a server that has none",
       url: { $0.full.tcpURL() + "?sslmode=require" },
       words: "tls: not available or handshake failed", kind: "tls_failed", step: "tls",
-      // 30 to 60 s. The server says nothing but that somebody came: who is not turned away for want of a slot is this.
-      attempts: 1...1,
+      // 30 to 60 s. The server says nothing but that somebody came: who is not turned away for want of a slot is this,
+      // or the attempt that the other sidecar at this server was ended in.
+      attempts: 1...2,
       count: { $0.full.log(in: $1).connections(without: "state=53300") },
       check: ("tls", "Check sslmode")),
     Cause(
