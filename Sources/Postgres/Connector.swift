@@ -9,7 +9,7 @@ public final class Connector: Sendable {
   /// Where it logs in.
   public let database: Database
   private let abandoned = AbandonedAttempts()
-
+  private let silent = SilentHosts()
   private let prepares: Bool
 
   /// Logs in at `database`; connects to nothing yet. `preparesStatements`: what is asked again on a connection is
@@ -24,13 +24,18 @@ public final class Connector: Sendable {
   /// is started until one returns.
   public var stuckAttempts: Int { abandoned.count }
 
+  /// A session at this host got no answer in time. Until something is heard of it, the other hosts are asked before it,
+  /// if a role is asked for.
+  public func fellSilent(_ host: HostID) { silent.add(host) }
+
   /// Logs in to the first host that takes us, or to `only` that one. The loop must be running.
   ///
   /// When every host fails, the fault is that of the host that says most (the server's own word, else whoever came
   /// furthest), and its message holds what each of them said. It takes at most `connectTimeout` for each host.
   /// Cancelling the task abandons the attempt and throws at once.
   public func login(only host: HostID? = nil) async throws(Fault) -> Connection {
-    let login = Login(loop: loop, database: database, prepares: prepares, abandoned: abandoned)
+    let login = Login(
+      loop: loop, database: database, prepares: prepares, abandoned: abandoned, silent: silent)
     let outcome = await withTaskCancellationHandler {
       await login.run(only: host)
     } onCancel: {

@@ -7,6 +7,7 @@ actor Login {
   private let database: Database
   private let prepares: Bool
   private let abandoned: AbandonedAttempts
+  private let silent: SilentHosts
   private var isCancelled = false
   private var current: Current?
 
@@ -23,11 +24,14 @@ actor Login {
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
-  init(loop: EventLoop, database: Database, prepares: Bool, abandoned: AbandonedAttempts) {
+  init(
+    loop: EventLoop, database: Database, prepares: Bool, abandoned: AbandonedAttempts, silent: SilentHosts
+  ) {
     self.loop = loop
     self.database = database
     self.prepares = prepares
     self.abandoned = abandoned
+    self.silent = silent
   }
 
   func run(only: HostID?) async -> Result<Connection, Fault> {
@@ -35,7 +39,7 @@ actor Login {
     var faults: [Fault] = []
     switch database.order {
     case .one(let attributes):
-      for host in hosts {
+      for host in attributes == "any" ? hosts : silent.last(of: hosts) {
         switch await attempt(host, attributes) {
         case .success(let connection): return .success(connection)
         case .failure(let fault): faults.append(fault)
@@ -99,8 +103,15 @@ actor Login {
       start(host, attributes, deadline: began + database.connectTimeout, continuation)
     }
     switch outcome {
-    case .failure(let fault): return .failure(fault)
+    case .failure(let fault):
+      switch fault.kind {
+      case .timedOut: silent.add(host.id)
+      case .other: break
+      default: silent.remove(host.id)
+      }
+      return .failure(fault)
     case .success(let session):
+      silent.remove(host.id)
       do throws(Fault) {
         return .success(
           try Connection.open(

@@ -173,6 +173,7 @@ extension WarmPool {
   private func close(_ id: ConnectionID, _ reason: CloseReason) {
     questions.removeValue(forKey: id)?.cancel()
     guard let connection = connections.removeValue(forKey: id)?.connection else { return }
+    if reason == .silent { connector.fellSilent(connection.host) }
     connection.assumeIsolated { $0.close() }
     tell?(.closed(id, reason))
   }

@@ -1,0 +1,63 @@
+import FaultyNetwork
+import PoolCore
+import Support
+import Testing
+
+@testable import Postgres
+
+@Suite("hosts that have fallen silent") struct SilentHostsTests {
+  private func withTwoHosts(
+    role: RequiredRole, _ body: (Connector, FaultProxy) async throws -> Void
+  ) async throws {
+    try await withPostgres { first in
+      try await withPostgres { second in
+        let proxy = try FaultProxy(to: first.port, seed: 1)
+        defer { proxy.close() }
+        let url = "postgresql://postgres:secret@127.0.0.1:\(proxy.port),127.0.0.1:\(second.port)/postgres"
+        try await withLoop { loop in
+          try await body(try connector(url, on: loop, timeout: .seconds(2), role: role), proxy)
+        }
+      }
+    }
+  }
+
+  /// The index of the host that takes us.
+  private func host(_ connector: Connector, only: HostID? = nil) async throws -> Int {
+    let connection = try await connector.login(only: only)
+    await connection.close()
+    return connection.host.index
+  }
+
+  @Test("with a required role they are asked last, until they are heard of again")
+  func askedLast() async throws {
+    try await withTwoHosts(role: .primary) { connector, proxy in
+      #expect(try await host(connector) == 0)
+      proxy.fallSilent()
+      #expect(try await host(connector) == 1)
+      proxy.heal()
+      // The first one would take us again, but nobody has asked it.
+      #expect(try await host(connector) == 1)
+      #expect(try await host(connector, only: HostID(0)) == 0)
+      #expect(try await host(connector) == 0)
+      connector.fellSilent(HostID(0))
+      #expect(try await host(connector) == 1)
+    }
+  }
+
+  @Test("when they are all there are, they are asked all the same")
+  func noOther() async throws {
+    try await withTwoHosts(role: .primary) { connector, _ in
+      connector.fellSilent(HostID(0))
+      connector.fellSilent(HostID(1))
+      #expect(try await host(connector) == 0)
+    }
+  }
+
+  @Test("without one the order of the URL stays what it is")
+  func preferred() async throws {
+    try await withTwoHosts(role: .any) { connector, _ in
+      connector.fellSilent(HostID(0))
+      #expect(try await host(connector) == 0)
+    }
+  }
+}
