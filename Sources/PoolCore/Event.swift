@@ -77,8 +77,13 @@ public enum Effect: Sendable {
   /// Logins work again after failures: for the log.
   case loginsWork(after: Int)
 
-  /// Whether it tells of a change of phase or degradation.
-  public var isTransition: Bool { if case .transition = self { true } else { false } }
+  /// Whether it tells of a change of phase, degradation or the breaker.
+  public var isTransition: Bool {
+    switch self {
+    case .transition, .breaker: true
+    default: false
+    }
+  }
 }
 
 /// What was being done when a fault occurred.

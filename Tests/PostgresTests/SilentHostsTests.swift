@@ -30,7 +30,7 @@ import Testing
 
   @Test("with a required role they are asked last, until they are heard of again")
   func askedLast() async throws {
-    try await withTwoHosts(role: .primary) { connector, proxy in
+    try await withTwoHosts(role: .primary) { connector, proxy async throws in
       #expect(try await host(connector) == 0)
       proxy.fallSilent()
       #expect(try await host(connector) == 1)
@@ -46,7 +46,7 @@ import Testing
 
   @Test("when they are all there are, they are asked all the same")
   func noOther() async throws {
-    try await withTwoHosts(role: .primary) { connector, _ in
+    try await withTwoHosts(role: .primary) { connector, _ async throws in
       connector.fellSilent(HostID(0))
       connector.fellSilent(HostID(1))
       #expect(try await host(connector) == 0)
@@ -55,7 +55,7 @@ import Testing
 
   @Test("without one the order of the URL stays what it is")
   func preferred() async throws {
-    try await withTwoHosts(role: .any) { connector, _ in
+    try await withTwoHosts(role: .any) { connector, _ async throws in
       connector.fellSilent(HostID(0))
       #expect(try await host(connector) == 0)
     }
