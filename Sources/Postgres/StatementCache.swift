@@ -37,11 +37,8 @@ struct StatementCache {
 
   mutating func plan(for sql: String) -> Plan {
     if isGivenUp { return .unnamed }
+    if let name = name(of: sql) { return .prepared(name: name) }
     uses += 1
-    if let index = entries.index(forKey: sql) {
-      entries.values[index].used = uses
-      return .prepared(name: entries.values[index].name)
-    }
     guard seenOnce.remove(sql) != nil else {
       if seenOnce.count >= 2 * Self.capacity { seenOnce.removeAll(keepingCapacity: true) }
       seenOnce.insert(sql)

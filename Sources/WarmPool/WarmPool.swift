@@ -52,10 +52,10 @@ public actor WarmPool {
   var questions: [ConnectionID: Task<Void, Never>] = [:]
 
   var sessionWatch: SessionWatch
+  /// Its question, and where it is asked: beside it, because every grant looks at this.
+  var sessionsUnderWay: (connection: Connection, task: Task<Void, Never>)?
   /// Why the server does not say which cluster it is, when it was last asked.
   var clusterHidden: Fault?
-  /// Its question, and where it is asked.
-  var sessionsUnderWay: (connection: Connection, task: Task<Void, Never>)?
 
   var lastLease: UInt64 = 0
   /// Each is taken out to be resumed, so it is resumed once.

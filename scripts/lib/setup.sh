@@ -66,6 +66,7 @@ install_missing() {
       undo="sed -i '/^create_main_cluster = false\$/d' $conf"
     fi
   fi
+  # Debian starts the service of a package when it is installed, unless this file says no; and at the next boot.
   local policy=/usr/sbin/policy-rc.d
   if [[ " ${missing[*]} " == *" pgbouncer "* && ! -e $policy ]]; then
     as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy"
@@ -73,7 +74,7 @@ install_missing() {
   fi
   local result=0
   apt_install "${missing[@]}" || result=$?
-  as_root sh -c "$undo" >/dev/null 2>&1
+  as_root sh -c "$undo" >/dev/null 2>&1 || say "could not undo what was only for the installation: $undo"
   [ "$result" = 0 ] || die "could not install ${missing[*]}"
 }
 
