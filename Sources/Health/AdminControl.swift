@@ -3,7 +3,8 @@ import PoolCore
 /// What the admin listener can ask of the instance. Each closure is called on the listener's thread and must return
 /// at once; a completion may be called from any thread, once, however much later.
 public struct AdminControl: Sendable {
-  /// Starts a drain, or joins the one under way. The completion is called when it is done or has been taken back.
+  /// Starts a drain, or joins the one under way. The completion is called when it is done or has been taken back; for
+  /// a request that does not wait, when it has begun: from then on nothing says "ready".
   public var drain: @Sendable (DrainRequest, @escaping @Sendable (DrainAnswer) -> Void) -> Void
   /// Takes a drain back.
   public var resume: @Sendable (@escaping @Sendable (ResumeAnswer) -> Void) -> Void
@@ -26,7 +27,7 @@ public struct AdminControl: Sendable {
 public struct DrainRequest: Hashable, Sendable {
   /// Instead of `--drain-timeout`; nil if the caller named none.
   public var timeout: Duration?
-  /// False: the caller has been answered already, and only a refusal is of interest (it is logged).
+  /// False: the caller wants to know that it has begun, not how it ends.
   public var wait: Bool
 
   /// A request that waits for the end of the drain, unless said otherwise.
@@ -36,8 +37,10 @@ public struct DrainRequest: Hashable, Sendable {
   }
 }
 
-/// How a drain ended, for whoever asked for it.
+/// What whoever asked for a drain is told.
 public enum DrainAnswer: Hashable, Sendable {
+  /// Begun, for a request that does not wait.
+  case begun
   /// Drained; the counts are final.
   case done(DrainProgress)
   /// A resume came before the end.

@@ -7,17 +7,17 @@ extension AdminRoutes {
     switch DrainRequest.parse(request.query) {
     case .failure(let mistake):
       return .now(refuse(request, .line(.badRequest, mistake.description)))
-    case .success(let wish) where !wish.wait:
-      control.drain(wish) { answer in
-        if case .refused(let why) = answer { _ = refuse(request, .line(.serviceUnavailable, why)) }
-      }
-      return .now(Self.accepted(mediaType))
     case .success(let wish):
       return .later(
         begin: { ticket in
           control.drain(wish) { ticket.answer(response(to: request, answer: $0, mediaType)) }
         },
         crowded: {
+          if !wish.wait {
+            // There is no place to wait for its beginning, and it must not be lost.
+            control.drain(wish) { _ in }
+            return Self.accepted(mediaType)
+          }
           let text = "too many callers wait for a drain already (\(ListenLimits.waiting)); use ?wait=0"
           return refuse(request, .line(.serviceUnavailable, text))
         },
@@ -34,6 +34,7 @@ extension AdminRoutes {
 
   private func response(to request: Request, answer: DrainAnswer, _ mediaType: MediaType) -> Response {
     switch answer {
+    case .begun: Self.accepted(mediaType)
     case .done(let progress):
       mediaType == .json
         ? Response(.ok, .json, body: progress.countsJSON.text + "\n") : .line(.ok, progress.countsText)

@@ -185,6 +185,11 @@ public actor WarmPool {
 
   // MARK: - Drain
 
+  /// Starts a drain, or joins the one under way, and does not wait for its end: when it returns, the pool is not ready.
+  public func beginDrain(within timeout: Duration? = nil) {
+    handle(.drain(deadline: EventLoop.now() + (timeout ?? configuration.pool.drainTimeout)))
+  }
+
   /// Ends the pool's work: not ready from this moment on, then leases finish until the deadline. Joins a drain that is
   /// under way; the earlier deadline holds. Returns the counts when no connection is left, and throws a `PoolError` of
   /// kind `.drainTakenBack` if a resume came in between. When its task is cancelled it throws `CancellationError`, and

@@ -102,6 +102,10 @@ final class Sidecar: Sendable {
         Task(executorPreference: pool.executor) {
           defer { requests.ended() }
           do {
+            if !request.wait {
+              await pool.beginDrain(within: request.timeout)
+              return answer(.begun)
+            }
             answer(.done(try await pool.drain(within: request.timeout)))
           } catch let error as PoolError where error.kind == .drainTakenBack {
             answer(.takenBack)

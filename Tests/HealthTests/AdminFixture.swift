@@ -23,7 +23,8 @@ final class AdminFixture: Sendable {
   let record: Record
   let folder: URL
 
-  /// `answers`: called at once with every drain, on the listener's own thread; nil leaves it waiting.
+  /// `answers`: called at once with every drain, on the listener's own thread; nil leaves it waiting, unless the
+  /// request only wants to know that it has begun.
   init(
     _ state: State = .ready, listen: String = "127.0.0.1:0", token: String? = nil, tokenFile: String? = nil,
     limits: ListenLimits = .admin(), answers: DrainAnswer? = nil, resumes: ResumeAnswer? = .resumed
@@ -44,7 +45,7 @@ final class AdminFixture: Sendable {
           $0.drains.append(request)
           $0.drainCompletions.append(completion)
         }
-        if let answers { completion(answers) }
+        if let answer = answers ?? (request.wait ? nil : .begun) { completion(answer) }
       },
       resume: { completion in
         record.seen.withLock { $0.resumeCompletions.append(completion) }

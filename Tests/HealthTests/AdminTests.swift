@@ -118,7 +118,15 @@ struct AdminTests {
       other.seen.refused == [RefusedControl(path: "/drain", method: "POST", status: 503, reason: "not now")])
   }
 
-  @Test("?wait=0 is answered 202 at once")
+  @Test("?wait=0 is answered once it is known whether the drain has begun")
+  func begun() throws {
+    let fixture = try AdminFixture(answers: .refused("not now"))
+    #expect(try fixture.client().ask("POST", "/drain?wait=0").status == 503)
+    #expect(
+      fixture.seen.refused == [RefusedControl(path: "/drain", method: "POST", status: 503, reason: "not now")])
+  }
+
+  @Test("?wait=0 is answered 202, and the end of the drain changes nothing")
   func noWait() throws {
     let fixture = try AdminFixture()
     let client = try fixture.client()

@@ -49,7 +49,9 @@ final class RunningInstance: Sendable {
       control: AdminControl(
         drain: { request, answer in
           shared.drains.withLock { $0.append(request) }
-          if let now = shared.drainAnswer.withLock({ $0 }) {
+          if !request.wait {
+            answer(.begun)
+          } else if let now = shared.drainAnswer.withLock({ $0 }) {
             answer(now)
           } else {
             shared.waiting.withLock { $0.append(answer) }
