@@ -12,6 +12,8 @@ public enum Event: Sendable {
   case probeAnswered(ConnectionID)
   /// `usable`: the connection itself still works, as after an SQL error.
   case probeFailed(ConnectionID, Fault, usable: Bool)
+  /// A statement has had no answer for a while, and nothing has come from the server on any connection meanwhile.
+  case unanswered
   /// The empty query of a `verify` was answered.
   case verified(ConnectionID)
   /// The server or the network ended a connection, in use or not.
@@ -50,6 +52,9 @@ public enum Effect: Sendable {
   case verify(ConnectionID)
   /// End the connection.
   case close(ConnectionID, CloseReason)
+  /// Nothing will come on this leased connection any more: a statement that waits there fails, and so does the next.
+  /// The connection stays with its lease.
+  case cut(ConnectionID, Fault)
   /// Hand the connection to the caller of this lease.
   case grant(LeaseID, ConnectionID)
   /// Tell the caller that there is none.

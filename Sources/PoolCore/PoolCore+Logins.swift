@@ -4,7 +4,7 @@ extension PoolCore {
   mutating func considerLogins(at now: Instant) {
     alarms.login = nil
     guard begun, isServing else { return }
-    while wantsConnection {
+    while wantsConnection(at: now) {
       guard members.connecting < (probe.connection == nil ? 1 : logins.limit) else { return }
       guard now >= logins.notBefore else {
         alarms.login = logins.notBefore
@@ -29,10 +29,11 @@ extension PoolCore {
     }
   }
 
-  private var wantsConnection: Bool {
+  private func wantsConnection(at now: Instant) -> Bool {
     guard members.count < settings.maxConnections else { return false }
     if probe.connection == nil { return wantsScout }
-    guard probe.isProven else { return false }
+    // A login that hangs where nothing answers any more would be in the way of the scout.
+    guard probe.isProven, !isProbeLate(at: now) else { return false }
     let wanted = max(
       settings.minConnections - members.current, queue.count - members.checking, ageing == .due ? 1 : 0)
     return members.connecting < wanted

@@ -114,8 +114,25 @@ extension PoolCore {
     logins.sessionsLost(fault, at: now, random: &random)
   }
 
+  /// One host has fallen silent, and another is the primary now: leases at the one before it would only wait for what
+  /// never comes, for as long as TCP believes in it.
+  mutating func cutSilentHost(answeredBy host: HostID?, at now: Instant) {
+    guard let silent = probe.silentHost, let host else { return }
+    probe.silentHost = nil
+    guard insistsOnPrimary, host != silent else { return }
+    let fault = Fault(
+      .timedOut, at: .query, message: "its host has fallen silent, and another one is the primary now")
+    for (id, member) in members.all where member.host == silent && !member.isBroken {
+      guard case .leased = member.state else { continue }
+      members.breaks(id)
+      record(fault, during: .connection, at: now)
+      effects.append(.cut(id, fault))
+    }
+  }
+
   mutating func close(_ id: ConnectionID, _ reason: CloseReason) {
     guard let member = members.remove(id) else { return }
+    if reason == .silent { probe.silentHost = member.host }
     if probe.connection == id { probeConnectionGone() }
     if ageing.successor == id { ageing = .none }
     if case .leased(let lease) = member.state { leases[lease] = nil }

@@ -69,6 +69,7 @@ extension PoolCore {
     if now - asked > settings.probeTimeout { return askProbe(at: now) }
     probe.isProven = true
     members.update(id) { $0.doubt = .none }
+    cutSilentHost(answeredBy: members[id]?.host, at: now)
     logins.proven(at: now)
     shutdownSigns.probeAnswered()
     breaker.probeAnswered()
@@ -97,6 +98,12 @@ extension PoolCore {
     }
     let wait = Self.retryProbeAfter.scaled(by: Double(1 << min(max(probe.report.failuresInRow - 1, 0), 16)))
     alarms.probe = now + min(wait, settings.probeInterval)
+  }
+
+  /// The question has been under way for longer than an answer usually takes. What is to be opened where it was asked
+  /// had better wait.
+  func isProbeLate(at now: Instant) -> Bool {
+    probe.asked.map { now - $0 >= Self.retryProbeAfter } ?? false
   }
 
   mutating func probeTimedOut(at now: Instant) {

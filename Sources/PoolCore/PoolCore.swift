@@ -24,6 +24,8 @@ public struct PoolCore: Sendable {
   public internal(set) var phase = Snapshot.Phase.starting
   var phaseSince: Instant
   let started: Instant
+  /// Sessions are at a primary or nowhere, and there is one primary.
+  let insistsOnPrimary: Bool
   var firstReady: Instant?
   var held: Held?
   var begun = false
@@ -65,9 +67,13 @@ public struct PoolCore: Sendable {
   var lastHeld = false
 
   /// `seed` decides every random choice. `drained`: a drain marker was found, so it begins drained and waits for a
-  /// resume. `settings` are expected to be valid.
-  public init(settings: PoolSettings, seed: UInt64, drained: Bool = false, at now: Instant) {
+  /// resume. `insistsOnPrimary`: logins take a primary or nothing. `settings` are expected to be valid.
+  public init(
+    settings: PoolSettings, seed: UInt64, drained: Bool = false, insistsOnPrimary: Bool = false,
+    at now: Instant
+  ) {
     self.settings = settings
+    self.insistsOnPrimary = insistsOnPrimary
     random = RandomSource(seed: seed)
     started = now
     breaker = Breaker(at: now)
@@ -137,6 +143,7 @@ public struct PoolCore: Sendable {
     case .loginFailed(let id, let fault): loginFailed(id, fault, at: now)
     case .probeAnswered(let id): probeAnswered(id, at: now)
     case .probeFailed(let id, let fault, let usable): probeFailed(id, fault, usable: usable, at: now)
+    case .unanswered: askProbe(at: now)
     case .verified(let id): verified(id, at: now)
     case .ended(let id, let fault): ended(id, fault, at: now)
     case .acquire(let lease, let deadline): acquire(lease, deadline: deadline, at: now)

@@ -27,13 +27,13 @@ extension Connection {
     case PGRES_PIPELINE_SYNC: statement.pipeline?.isSynced = true
     case PGRES_PIPELINE_ABORTED: break
     case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
-      return abandon(statement, "COPY cannot be run as a query")
+      return abandon("COPY cannot be run as a query")
     default:
       guard let code = ErrorField.sqlState.value(in: memory.result).flatMap({ SQLState($0) }) else {
         // libpq's own: the connection is lost, or it ran out of memory in the middle of an answer.
         if session.isBroken { return lost(session) }
         let text = PQresultErrorMessage(memory.result).map { String(cString: $0) } ?? ""
-        return abandon(statement, oneLine(text))
+        return abandon(oneLine(text))
       }
       if session.lastWords.hear(memory.result) { return lost(session) }
       statement.failure = refusal(memory, code)
@@ -53,7 +53,7 @@ extension Connection {
     guard case .running(_, let statement) = state else { return }
     guard statement.result != nil || statement.failure != nil else { return lost(session) }
     if statement.pipeline != nil, !statement.isComplete, PQexitPipelineMode(session.connection) != 1 {
-      return abandon(statement, oneLine(session.errorMessage))
+      return abandon(oneLine(session.errorMessage))
     }
     // A request to cancel that is still on its way would meet the next statement.
     statement.isComplete = true

@@ -57,6 +57,21 @@ extension Connection {
     handler?(fault)
   }
 
+  /// Ends it because nothing will come from the server any more, as far as its owner knows better than TCP. A statement
+  /// that waits fails with this fault, and may have been executed. The handler of `onEnd` is not called.
+  public func cut(because fault: Fault) {
+    var fault = fault
+    fault.host = hostLabel
+    let cut = state
+    if isOpen { giveUp(because: fault) }
+    switch cut {
+    case .running(_, let statement):
+      end(statement, QueryError(fault, connectionUsable: false, maybeExecuted: true))
+    case .streaming(_, let stream): end(stream, with: fault)
+    case .idle, .over, .closed: break
+    }
+  }
+
   private func reason(of session: Session) -> Fault {
     if let code = session.lastWords.code {
       return Fault(.server(code), at: .idle, host: hostLabel, message: session.lastWords.message)
@@ -66,10 +81,8 @@ extension Connection {
   }
 
   /// Gives the connection up because of what a statement left it in.
-  func abandon(_ statement: RunningStatement, _ why: String, _ kind: Fault.Kind = .other) {
-    let fault = Fault(kind, at: .query, host: hostLabel, message: why)
-    giveUp(because: fault)
-    end(statement, QueryError(fault, connectionUsable: false, maybeExecuted: true))
+  func abandon(_ why: String, _ kind: Fault.Kind = .other) {
+    cut(because: Fault(kind, at: .query, message: why))
   }
 
   func giveUp(because fault: Fault) {

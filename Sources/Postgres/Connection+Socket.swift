@@ -19,6 +19,7 @@ extension Connection {
   }
 
   private func socketIsReady(_ readiness: Readiness) {
+    if readiness.contains(.read) { arrivals &+= 1 }
     switch state {
     case .idle(let session): read(session)
     case .running(let session, _):

@@ -166,15 +166,6 @@ extension Connection {
     abandon((stop.why ?? "cancelled") + ", and the server did not confirm that it stopped", kind)
   }
 
-  /// Gives the connection up because of what the statement under way left it in.
-  private func abandon(_ why: String, _ kind: Fault.Kind = .other) {
-    switch state {
-    case .running(_, let statement): abandon(statement, why, kind)
-    case .streaming(_, let stream): abandon(stream, why, kind)
-    case .idle, .over, .closed: break
-    }
-  }
-
   func cancelTimers(of statement: RunningStatement) {
     if let timer = statement.timer { loop.cancel(timer) }
     if let stop = statement.stop { cancelTimers(of: stop) }

@@ -90,7 +90,7 @@ extension Connection {
     case PGRES_SINGLE_TUPLE: return QueryResult(memory).rows.first
     case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY: return nil
     case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
-      abandon(stream, "COPY cannot be run as a query")
+      abandon("COPY cannot be run as a query")
     default:
       guard let code = ErrorField.sqlState.value(in: memory.result).flatMap({ SQLState($0) }),
         !session.lastWords.hear(memory.result)
@@ -134,13 +134,6 @@ extension Connection {
     if session.isBroken || session.lastWords.code != nil { return lost(session) }
     state = .idle(session)
     if startWatching(session) != nil { lost(session) }
-  }
-
-  /// Gives the connection up because of what a stream left it in.
-  func abandon(_ stream: RowStream, _ why: String, _ kind: Fault.Kind = .other) {
-    let fault = Fault(kind, at: .query, host: hostLabel, message: why)
-    giveUp(because: fault)
-    end(stream, with: fault)
   }
 
   /// The connection is gone.

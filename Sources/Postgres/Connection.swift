@@ -30,6 +30,8 @@ public actor Connection {
   var statements: UInt64 = 0
   /// A result was read row by row, which libpq would go on with in a batch.
   var isRowByRow = false
+  /// How often something has come from the server.
+  public internal(set) var arrivals: UInt64 = 0
   /// The statement that the socket was last ready for.
   var heard: UInt64 = 0
   /// The statement of which it is certain that the kernel took nothing.
@@ -83,6 +85,12 @@ public actor Connection {
     case .idle(let session), .running(let session, _), .streaming(let session, _): session
     case .over, .closed: nil
     }
+  }
+
+  /// The number of the statement that waits for its answer, if one does. Rows that are taken one by one are not waited
+  /// for: their reader sets the pace.
+  public var statementUnderWay: UInt64? {
+    if case .running(_, let statement) = state { statement.number } else { nil }
   }
 
   /// Takes over a session that has just logged in. On the loop.

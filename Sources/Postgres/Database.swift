@@ -72,6 +72,11 @@ public struct Database: Sendable {
     self.options = options
   }
 
+  /// A login takes a primary or nothing.
+  public var insistsOnPrimary: Bool {
+    order == .one(attributes: "primary") || order == .one(attributes: "read-write")
+  }
+
   /// The same database at one of its hosts alone.
   public func at(_ host: Host) -> Database {
     var database = self

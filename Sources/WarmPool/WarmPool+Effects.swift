@@ -47,6 +47,7 @@ extension WarmPool {
     case .probe(let id): ask(id)
     case .verify(let id): verify(id)
     case .close(let id, let reason): close(id, reason)
+    case .cut(let id, let fault): connections[id]?.connection.assumeIsolated { $0.cut(because: fault) }
     case .grant(let lease, let id): grant(lease, id)
     case .refuse(let lease, let why): refuse(lease, why)
     case .leaked(let lease, let id, let held):
@@ -246,6 +247,7 @@ extension WarmPool {
     nextBeat = loop.schedule(at: EventLoop.now() + Self.beat) {
       self.assumeIsolated { pool in
         pool.watchPassword()
+        pool.listenForSilence()
         pool.publish(at: EventLoop.now())
         pool.scheduleBeat()
       }

@@ -19,6 +19,8 @@ extension WarmPool {
     let connection: Connection
     /// Where it was last acquired.
     var site: AcquisitionSite?
+    /// The statement that ran there at the last beat, and whether it has been told of as unanswered.
+    var unanswered: (statement: UInt64, isTold: Bool)?
   }
 
   func acquire(

@@ -48,6 +48,8 @@ public actor WarmPool {
 
   var connections: [ConnectionID: PooledConnection] = [:]
   var logins: [ConnectionID: Task<Void, Never>] = [:]
+  /// How often something had come from the server by the last beat.
+  var heard: UInt64 = 0
   /// Probes and verifications under way; a connection has one at a time.
   var questions: [ConnectionID: Task<Void, Never>] = [:]
 
@@ -114,7 +116,8 @@ public actor WarmPool {
     sessionWatch = SessionWatch(question: sessions, next: now + sessions.interval)
     var random = SystemRandomNumberGenerator()
     core = PoolCore(
-      settings: configuration.pool, seed: seed ?? random.next(), drained: configuration.startDrained, at: now)
+      settings: configuration.pool, seed: seed ?? random.next(), drained: configuration.startDrained,
+      insistsOnPrimary: database.insistsOnPrimary, at: now)
     published = Mutex(core.snapshot(at: now))
     passwordWatch = configuration.passwordFile.map(PasswordWatch.init(path:))
   }

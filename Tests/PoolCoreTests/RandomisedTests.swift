@@ -87,7 +87,9 @@ private final class Life {
     server.queryLatency = random.pick([.zero, .milliseconds(1), .milliseconds(10)])
     let settings = PoolSettings.random(&random)
     let drained = random.next() % 20 == 0
-    pool = VirtualPool(settings, seed: seed, drained: drained, begun: false, server: server)
+    pool = VirtualPool(
+      settings, seed: seed, drained: drained, begun: false, insistsOnPrimary: random.next() % 2 == 0,
+      server: server)
     pool.broken = { [weak self] in self?.problems.append($0) }
     do throws(SettingsError) { try settings.validate() } catch { problems.append("settings: \(error)") }
     pool.send(.begin)
@@ -133,7 +135,8 @@ private final class Life {
     case 88..<92: pool.server.heal()
     case 92..<93: pool.server.host = HostID(Int(random.next() % 2))
     case 93..<94: pool.send(.credentialsChanged)
-    case 94..<96: pool.send(.wake)
+    case 94: pool.send(.wake)
+    case 95: pool.send(.unanswered)
     case 96..<97: pool.drain(for: random.duration(from: .zero, to: .seconds(20)))
     case 97..<99: pool.send(.resume)
     default:

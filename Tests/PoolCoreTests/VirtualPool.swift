@@ -65,10 +65,11 @@ final class VirtualPool {
 
   init(
     _ settings: PoolSettings = PoolSettings(), seed: UInt64 = 1, drained: Bool = false, begun: Bool = true,
-    server: VirtualServer = VirtualServer()
+    insistsOnPrimary: Bool = false, server: VirtualServer = VirtualServer()
   ) {
     self.server = server
-    core = PoolCore(settings: settings, seed: seed, drained: drained, at: .origin)
+    core = PoolCore(
+      settings: settings, seed: seed, drained: drained, insistsOnPrimary: insistsOnPrimary, at: .origin)
     if begun { send(.begin) }
   }
 
@@ -258,6 +259,10 @@ final class VirtualPool {
       clusters[id] = nil
       if let lease = holders.removeValue(forKey: id) { leases[lease]?.state = .cutOff }
       cancel(id)
+    case .cut(let id, _):
+      mustBeOpen(id, "is cut")
+      if holders[id] == nil { broken("\(id) is cut and was not leased") }
+      dead.insert(id)
     case .grant(let lease, let id): granted(lease, id)
     case .refuse(let lease, let why):
       if leases[lease]?.state != .waiting { broken("\(lease) is refused and did not wait") }

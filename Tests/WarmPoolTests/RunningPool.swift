@@ -94,6 +94,23 @@ struct RunningPool: Sendable {
   var verdict: Verdict { pool.snapshot.verdict(at: WarmPool.now()) }
 }
 
+extension RunningPool {
+  /// Runs it for the time of `body`, and ends it whatever happens there.
+  func whileItRuns<Result>(_ body: (WarmPool) async throws -> Result) async throws -> Result {
+    async let life: Void = pool.run()
+    do {
+      let result = try await body(pool)
+      _ = try? await pool.terminate(within: .seconds(1))
+      await life
+      return result
+    } catch {
+      _ = try? await pool.terminate(within: .seconds(1))
+      await life
+      throw error
+    }
+  }
+}
+
 /// Runs a pool on a PostgreSQL of its own, and ends both whatever happens.
 func withPool<Result>(
   postgres settings: [String: String] = [:], _ change: (inout WarmPool.Configuration) -> Void = { _ in },
@@ -101,17 +118,7 @@ func withPool<Result>(
 ) async throws -> Result {
   try await withPostgres(settings) { postgres in
     let running = try RunningPool(postgres, change)
-    async let life: Void = running.pool.run()
-    do {
-      let result = try await body(running, postgres)
-      _ = try? await running.pool.terminate(within: .seconds(1))
-      await life
-      return result
-    } catch {
-      _ = try? await running.pool.terminate(within: .seconds(1))
-      await life
-      throw error
-    }
+    return try await running.whileItRuns { _ in try await body(running, postgres) }
   }
 }
 

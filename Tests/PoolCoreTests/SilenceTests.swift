@@ -1,0 +1,121 @@
+import PoolCore
+import Testing
+
+@Suite("a database that has fallen silent") struct Silence {
+  private func ready(insistsOnPrimary: Bool = true, max: Int = 4) -> VirtualPool {
+    var settings = PoolSettings()
+    settings.maxConnections = max
+    let pool = VirtualPool(settings, insistsOnPrimary: insistsOnPrimary)
+    pool.advance(within: .seconds(30)) { $0.isReady }
+    pool.advance(by: .milliseconds(100))
+    pool.clearLog()
+    return pool
+  }
+
+  private func cuts(_ pool: VirtualPool) -> [ConnectionID] {
+    pool.log.compactMap { if case .cut(let id, _) = $0.effect { id } else { nil } }
+  }
+
+  @Test("is found because a statement is not answered, long before the next probe is due")
+  func found() throws {
+    let pool = ready()
+    pool.server.hang()
+    pool.send(.unanswered)
+    #expect(pool.probes.map(\.at) == [pool.now])
+    let took = try #require(pool.advance(within: .seconds(5)) { !$0.isReady })
+    // The probe's connection, then its witness.
+    #expect(took <= .seconds(2))
+  }
+
+  @Test("is not found where the probe is answered: nothing happens but that")
+  func answered() {
+    let pool = ready()
+    for _ in 0..<10 {
+      pool.send(.unanswered)
+      pool.send(.unanswered)
+      pool.advance(by: .milliseconds(500))
+    }
+    #expect(pool.probes.count == 10)
+    #expect(pool.closes.isEmpty && pool.attempts.isEmpty && !pool.lostReadiness)
+  }
+
+  @Test("nobody logs in where the probe's answer is late; the scout looks elsewhere")
+  func growth() throws {
+    let pool = ready(max: 3)
+    let leases = [pool.acquire(), pool.acquire()]
+    pool.advance(by: .milliseconds(50))
+    pool.clearLog()
+    let host = pool.server.host
+    pool.server.hang()
+    pool.send(.unanswered)
+    pool.advance(by: .milliseconds(300))
+    // Its place is free, and the floor is not reached.
+    for lease in leases { pool.release(lease, reusable: false) }
+    pool.acquire()
+    pool.advance(by: .milliseconds(600))
+    #expect(pool.attempts.isEmpty)
+    pool.server.heal()
+    pool.server.host = HostID(1)
+    pool.advance(by: .milliseconds(200))
+    let only = pool.log.compactMap { entry -> HostID?? in
+      if case .login(_, let only) = entry.effect { .some(only) } else { nil }
+    }
+    #expect(only.first == .some(nil))
+    #expect(!only.contains(host))
+    #expect(pool.isReady)
+  }
+
+  /// Two leases at a host that falls silent, and the probe is answered at another one.
+  private func moved(_ pool: VirtualPool, to host: HostID = HostID(1)) throws -> [LeaseID] {
+    let leases = [pool.acquire(), pool.acquire()]
+    pool.advance(by: .milliseconds(50))
+    let held = leases.compactMap { pool.connection(of: $0) }
+    try #require(held.count == 2)
+    pool.clearLog()
+    pool.server.hang()
+    pool.send(.unanswered)
+    pool.advance(within: .seconds(5)) { !$0.closes.isEmpty }
+    pool.server.heal()
+    for id in held { pool.server.queries[id] = .silent }
+    pool.server.host = host
+    pool.advance(within: .seconds(10)) { $0.reserved != nil && $0.snapshot.probe.failuresInRow == 0 }
+    return leases
+  }
+
+  @Test("its leases are cut off as soon as another host is the primary, and their places are free again")
+  func cut() throws {
+    let pool = ready()
+    let leases = try moved(pool)
+    #expect(cuts(pool).count == 2)
+    #expect(pool.snapshot.faults.contains { $0.fault.message.contains("another one is the primary") })
+    // They keep their places until they find out.
+    for lease in leases { #expect(pool.connection(of: lease) != nil) }
+    for lease in leases { pool.release(lease, reusable: false) }
+    pool.advance(by: .seconds(1))
+    #expect(pool.isReady && !pool.isDegraded)
+    #expect(Set(pool.sessions.values) == [HostID(1)])
+  }
+
+  @Test("its leases stay where every host will do, because it may only be slow")
+  func anyHost() throws {
+    let pool = ready(insistsOnPrimary: false)
+    let leases = try moved(pool)
+    #expect(cuts(pool).isEmpty)
+    for lease in leases { #expect(pool.connection(of: lease) != nil) }
+  }
+
+  @Test("its leases stay when it answers again")
+  func sameHost() throws {
+    let pool = ready()
+    let leases = try moved(pool, to: HostID(0))
+    #expect(cuts(pool).isEmpty)
+    for lease in leases { pool.release(lease) }
+    // What was silent once is not held against it later.
+    pool.server.host = HostID(1)
+    let lease = pool.acquire()
+    pool.end(try #require(pool.reserved), .closed)
+    pool.advance(by: .seconds(1))
+    #expect(pool.connection(of: lease) != nil)
+    #expect(cuts(pool).isEmpty)
+  }
+}
