@@ -16,6 +16,7 @@ struct LoginPacing: Sendable {
   /// more haste if its session does not live: a pooler accepts logins for a server that is gone.
   private var losses = 0
   private var firstLoss: Instant?
+  private var lastLoss: Instant?
   /// A login has succeeded since the last loss: the next end of a session is another loss, not the rest of it.
   private var hasSucceededSinceLoss = true
   /// Since when the probe has been answered on what logins brought; nil while it has not.
@@ -28,12 +29,14 @@ struct LoginPacing: Sendable {
 
   mutating func wait(until: Instant) { notBefore = max(notBefore, until) }
 
-  mutating func succeeded(took: Duration, at now: Instant) {
+  mutating func succeeded(begun: Instant, took: Duration, at now: Instant) {
     report.failuresInRow = 0
     report.lastSuccessAt = now
     report.lastTook = took
     firstFailure = nil
     repeated = 0
+    // It says nothing of what was lost while it was under way.
+    if let lastLoss, begun <= lastLoss { return }
     notBefore = .origin
     limit = 2
     hasSucceededSinceLoss = true
@@ -81,6 +84,7 @@ struct LoginPacing: Sendable {
   /// instance of the fleet perhaps: do not knock in step, and not faster than failed logins would.
   mutating func sessionsLost(_ fault: Fault, at now: Instant, random: inout RandomSource) {
     limit = 1
+    lastLoss = now
     guard hasSucceededSinceLoss else { return }
     hasSucceededSinceLoss = false
     if let provenSince, now - provenSince >= Self.livedWell { losses = 0 }

@@ -4,7 +4,7 @@ extension PoolCore {
   mutating func considerLogins(at now: Instant) {
     alarms.login = nil
     guard begun, isServing else { return }
-    while wantsConnection(at: now) {
+    while wantsConnection {
       guard members.connecting < (probe.connection == nil ? 1 : logins.limit) else { return }
       guard now >= logins.notBefore else {
         alarms.login = logins.notBefore
@@ -12,15 +12,15 @@ extension PoolCore {
       }
       logIn(at: now)
     }
-    guard wantsTrial else { return }
-    let due = max(logins.notBefore, logins.trialDue)
+    guard let due = lookoutDue ?? trialDue else { return }
     if now >= due { logIn(at: now) } else { alarms.login = due }
   }
 
   private mutating func logIn(at now: Instant) {
     if phase == .starting { enter(.warming, at: now) }
     let id = members.add(at: now)
-    let beside = probe.connection.flatMap { members[$0]?.host }
+    // While it is doubtful that anything answers there, it goes wherever the primary may be.
+    let beside = isLookout ? nil : probe.connection.flatMap { members[$0]?.host }
     effects.append(.login(id, only: beside))
     if probe.connection == nil {
       scoutStarted(id, at: now)
@@ -29,11 +29,11 @@ extension PoolCore {
     }
   }
 
-  private func wantsConnection(at now: Instant) -> Bool {
+  private var wantsConnection: Bool {
     guard members.count < settings.maxConnections else { return false }
     if probe.connection == nil { return wantsScout }
     // A login that hangs where nothing answers any more would be in the way of the scout.
-    guard probe.isProven, !isProbeLate(at: now) else { return false }
+    guard probe.isProven, !probe.isDoubted else { return false }
     let wanted = max(
       settings.minConnections - members.current, queue.count - members.checking, ageing == .due ? 1 : 0)
     return members.connecting < wanted
@@ -41,29 +41,46 @@ extension PoolCore {
 
   /// The probe has no connection and none can be had from the pool: a login is its witness. If one is under way for
   /// another purpose, that one will do.
-  private var wantsScout: Bool {
-    probe.scout == nil && members.verifying == 0 && members.checking == 0 && members.connecting == 0
+  private var wantsScout: Bool { probe.scout == nil && !isAsking && members.connecting == 0 }
+
+  /// A connection is being asked whether it works.
+  private var isAsking: Bool { members.verifying + members.checking > 0 }
+
+  /// The probe's answer is in doubt, and another host may be the primary by now: one that logs in there is the sooner
+  /// of the two to know.
+  private var isLookout: Bool { insistsOnPrimary && probe.connection != nil && probe.isDoubted }
+
+  /// When to look for the primary elsewhere: if the probe in doubt is late, and nobody else can be asked.
+  private var lookoutDue: Instant? {
+    guard isLookout, let asked = probe.asked, probe.isProven, members.idle.isEmpty, !isAsking,
+      members.connecting == 0, members.count < settings.maxConnections
+    else { return nil }
+    return max(logins.notBefore, asked + Self.retryProbeAfter)
   }
 
   /// Logins fail and nobody needs one: one is tried now and then, or it would be reported long after it was mended.
-  private var wantsTrial: Bool {
-    logins.isFailing && phase == .ready && probe.connection != nil && probe.isProven
-      && members.connecting == 0
-      && members.count < settings.maxConnections
+  private var trialDue: Instant? {
+    guard logins.isFailing, phase == .ready, probe.connection != nil, probe.isProven, !probe.isDoubted,
+      members.connecting == 0, members.count < settings.maxConnections
+    else { return nil }
+    return max(logins.notBefore, logins.trialDue)
   }
 
   mutating func loggedIn(
     _ id: ConnectionID, host: HostID, cluster: ClusterID?, took: Duration, at now: Instant
   ) {
-    guard members[id]?.state == .connecting else { return }
+    guard let member = members[id], member.state == .connecting else { return }
     let failures = logins.report.failuresInRow
-    logins.succeeded(took: took, at: now)
+    logins.succeeded(begun: member.since, took: took, at: now)
     counters.loginsSucceeded += 1
     if failures > 0 { effects.append(.loginsWork(after: failures)) }
     if probe.connection == nil { breaker.scoutArrived() }
     witnessArrived(id)
     guard isServing else { return close(id, .drain) }
-    if let reserved = probe.connection, members[reserved]?.host != host { return close(id, .otherHost) }
+    if let reserved = probe.connection, let former = members[reserved]?.host, former != host {
+      guard isLookout else { return close(id, .otherHost) }
+      probe.silentHost = former
+    }
     if let cluster { arrived(at: cluster, at: now) }
     if isElsewhere(host) {
       // The probe goes on at another host: what is left at the one before ends with its leases.

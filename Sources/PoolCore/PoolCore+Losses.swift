@@ -45,7 +45,7 @@ extension PoolCore {
     if fault.sqlState == .adminShutdown, shutdownSigns.heard(at: now) {
       return retireGeneration(.retired, because: fault, at: now)
     }
-    askProbe(at: now)
+    askProbe(doubted: true, at: now)
     suspectSiblings()
     verifySuspects(at: now)
   }

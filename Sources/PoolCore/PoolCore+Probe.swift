@@ -53,8 +53,11 @@ extension PoolCore {
     askProbe(at: now)
   }
 
-  mutating func askProbe(at now: Instant) {
-    guard isServing, let id = probe.connection, probe.asked == nil else { return }
+  /// `doubted`: something suggests that there will be no answer. A question under way will do.
+  mutating func askProbe(doubted: Bool = false, at now: Instant) {
+    guard isServing, let id = probe.connection else { return }
+    probe.isDoubted = probe.isDoubted || doubted
+    guard probe.asked == nil else { return }
     probe.asked = now
     alarms.probe = nil
     alarms.probeDeadline = now + settings.probeTimeout
@@ -64,6 +67,7 @@ extension PoolCore {
   mutating func probeAnswered(_ id: ConnectionID, at now: Instant) {
     guard probe.connection == id, let asked = probe.asked else { return }
     probe.asked = nil
+    probe.isDoubted = false
     alarms.probeDeadline = nil
     // The process was frozen or the loop stuck: nobody knows from when this answer is.
     if now - asked > settings.probeTimeout { return askProbe(at: now) }
@@ -87,6 +91,7 @@ extension PoolCore {
     guard probe.connection == id, let asked = probe.asked else { return }
     guard usable else { return ended(id, fault, at: now) }
     probe.asked = nil
+    probe.isDoubted = false
     alarms.probeDeadline = nil
     count(fault, took: now - asked, at: now)
     members.update(id) { $0.doubt = .none }
@@ -98,12 +103,6 @@ extension PoolCore {
     }
     let wait = Self.retryProbeAfter.scaled(by: Double(1 << min(max(probe.report.failuresInRow - 1, 0), 16)))
     alarms.probe = now + min(wait, settings.probeInterval)
-  }
-
-  /// The question has been under way for longer than an answer usually takes. What is to be opened where it was asked
-  /// had better wait.
-  func isProbeLate(at now: Instant) -> Bool {
-    probe.asked.map { now - $0 >= Self.retryProbeAfter } ?? false
   }
 
   mutating func probeTimedOut(at now: Instant) {
@@ -179,6 +178,7 @@ extension PoolCore {
   mutating func probeConnectionGone() {
     probe.connection = nil
     probe.asked = nil
+    probe.isDoubted = false
     alarms.probe = nil
     alarms.probeDeadline = nil
   }

@@ -143,7 +143,7 @@ public struct PoolCore: Sendable {
     case .loginFailed(let id, let fault): loginFailed(id, fault, at: now)
     case .probeAnswered(let id): probeAnswered(id, at: now)
     case .probeFailed(let id, let fault, let usable): probeFailed(id, fault, usable: usable, at: now)
-    case .unanswered: askProbe(at: now)
+    case .unanswered: askProbe(doubted: true, at: now)
     case .verified(let id): verified(id, at: now)
     case .ended(let id, let fault): ended(id, fault, at: now)
     case .acquire(let lease, let deadline): acquire(lease, deadline: deadline, at: now)

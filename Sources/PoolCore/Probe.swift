@@ -4,6 +4,8 @@ struct Probe: Sendable {
   var connection: ConnectionID?
   /// A question is under way since then.
   var asked: Instant?
+  /// It is under way because of what happened to another connection, not because it was due.
+  var isDoubted = false
   /// The reserved connection, or the one before it in the same generation, has answered.
   var isProven = false
   var report = ProbeReport()

@@ -39,30 +39,60 @@ import Testing
     #expect(pool.closes.isEmpty && pool.attempts.isEmpty && !pool.lostReadiness)
   }
 
-  @Test("nobody logs in where the probe's answer is late; the scout looks elsewhere")
-  func growth() throws {
-    let pool = ready(max: 3)
-    let leases = [pool.acquire(), pool.acquire()]
+  /// Every connection lent, the probe in doubt, and a place free: the state in which growing would be tempting.
+  private func doubted(_ pool: VirtualPool) {
+    let leases = [pool.acquire(), pool.acquire(), pool.acquire()]
     pool.advance(by: .milliseconds(50))
-    pool.clearLog()
-    let host = pool.server.host
-    pool.server.hang()
+    pool.server.probe = .silent
     pool.send(.unanswered)
-    pool.advance(by: .milliseconds(300))
-    // Its place is free, and the floor is not reached.
-    for lease in leases { pool.release(lease, reusable: false) }
+    pool.clearLog()
+    pool.release(leases[0], reusable: false)
     pool.acquire()
-    pool.advance(by: .milliseconds(600))
-    #expect(pool.attempts.isEmpty)
-    pool.server.heal()
-    pool.server.host = HostID(1)
-    pool.advance(by: .milliseconds(200))
-    let only = pool.log.compactMap { entry -> HostID?? in
-      if case .login(_, let only) = entry.effect { .some(only) } else { nil }
-    }
-    #expect(only.first == .some(nil))
-    #expect(!only.contains(host))
+  }
+
+  private func logins(_ pool: VirtualPool) -> [HostID?] {
+    pool.log.compactMap { if case .login(_, let only) = $0.effect { .some(only) } else { nil } }
+  }
+
+  @Test("nobody logs in there while the probe's answer is in doubt")
+  func growth() throws {
+    let pool = ready(insistsOnPrimary: false)
+    doubted(pool)
+    pool.advance(by: .milliseconds(900))
+    #expect(logins(pool).isEmpty)
+    // Its witness may go anywhere.
+    pool.server.probe = .answers
+    pool.advance(by: .milliseconds(150))
+    #expect(logins(pool).first == .some(nil))
     #expect(pool.isReady)
+  }
+
+  @Test(
+    "a primary elsewhere is found while the probe's answer is late, before anybody has to say \"not ready\"")
+  func lookout() throws {
+    let pool = ready()
+    let began = pool.now
+    doubted(pool)
+    pool.server.host = HostID(1)
+    pool.server.probe = .answers
+    pool.advance(by: .milliseconds(249))
+    #expect(logins(pool).isEmpty)
+    pool.advance(by: .milliseconds(20))
+    #expect(logins(pool).first == .some(nil))
+    #expect(pool.sessions[try #require(pool.reserved)] == HostID(1))
+    #expect(cuts(pool).count == 2)
+    #expect(pool.now - began < .milliseconds(400))
+    #expect(!pool.lostReadiness)
+  }
+
+  @Test("a login that was to find it elsewhere and arrives where the probe is, is one more connection")
+  func falseAlarm() throws {
+    let pool = ready()
+    doubted(pool)
+    pool.advance(by: .milliseconds(300))
+    #expect(logins(pool).first == .some(nil))
+    #expect(pool.closes.map(\.reason) == [.broken])
+    #expect(cuts(pool).isEmpty)
   }
 
   /// Two leases at a host that falls silent, and the probe is answered at another one.
@@ -111,6 +141,7 @@ import Testing
     #expect(cuts(pool).isEmpty)
     for lease in leases { pool.release(lease) }
     // What was silent once is not held against it later.
+    pool.server.queries = [:]
     pool.server.host = HostID(1)
     let lease = pool.acquire()
     pool.end(try #require(pool.reserved), .closed)
