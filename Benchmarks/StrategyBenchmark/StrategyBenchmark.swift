@@ -92,9 +92,9 @@ enum Policy {
   /// One attempt to log in at one host.
   static let connect: Duration = .seconds(2)
   /// For a free connection of a pool.
-  static let acquire: Duration = .seconds(1)
+  static let acquire: Duration = .seconds(2)
   /// For the answer.
-  static let statement: Duration = .seconds(1)
+  static let statement: Duration = .seconds(2)
   /// At most, at random, before the next attempt.
   static let pause: Duration = .milliseconds(100)
   /// From the first wish on; then it gives up.

@@ -133,8 +133,8 @@ async def main():
     print(
         f"{RATE} callers a second for {SECONDS} s, {CONNECTIONS} connections in the pools; the link delays each piece\n"
         f"of data by {MEAN} ms on average and up to {LONGEST} ms, either way; after {SECONDS // 2} s the primary vanishes\n"
-        f"silently and the standby is promoted. Callers try again until they are answered, for at most 30 s; a statement\n"
-        f"or a wait for a connection is given up after 1 s. Late: answered after more than 500 ms; disturbed: from the\n"
+        f"silently and the standby is promoted. Callers try again until they are answered, for at most 30 s; a login, a\n"
+        f"statement and a wait for a connection are given up after 2 s each. Late: answered after more than 500 ms; disturbed: from the\n"
         f"first to the last caller who was late.\n")
     print(f"{'':27}{'p50 ms':>8}{'p99 ms':>8}{'max ms':>8}{'late':>7}{'disturbed':>10}{'reuse':>7}{'retries':>8}{'errors':>7}{'client MB':>10}{'server MB':>10}")
     rows = {}
