@@ -4,8 +4,8 @@ public enum Event: Sendable {
   case begin
   /// `nextWake` has come. Too early or too late does no harm.
   case wake
-  /// A login has succeeded, at this host. `cluster` is nil if the server does not tell.
-  case loggedIn(ConnectionID, host: HostID, cluster: ClusterID? = nil, took: Duration)
+  /// A login has succeeded, at this host. `server` is nil if it does not tell which one it is.
+  case loggedIn(ConnectionID, host: HostID, server: ServerID? = nil, took: Duration)
   /// A login has failed.
   case loginFailed(ConnectionID, Fault)
   /// The probe query, with everything that is asked besides it, was answered as wanted.

@@ -30,6 +30,16 @@ public struct ClusterID: Hashable, Sendable, CustomStringConvertible {
   public var description: String { "\(number)" }
 }
 
+/// One run of a server. Two addresses may lead to the same one, as through two poolers.
+public struct ServerID: Hashable, Sendable {
+  /// Of which cluster.
+  public let cluster: ClusterID
+  /// When it was started, in microseconds since 1970 (`pg_postmaster_start_time`).
+  public let started: Int64
+  /// The server of that cluster that was started then.
+  public init(_ cluster: ClusterID, started: Int64) { (self.cluster, self.started) = (cluster, started) }
+}
+
 /// The position of a host in the list of the database URL.
 public struct HostID: Hashable, Sendable {
   /// From 0, in the order of the URL.

@@ -21,6 +21,8 @@ struct Member: Sendable {
   /// The generation in which it was opened.
   var generation: Int
   var host: HostID?
+  /// Nil if it does not tell.
+  var server: ServerID?
   /// From here on it is too old; never, while connecting.
   var expires: Instant = .distantFuture
   /// When it last came from a login or a lease. Neither a probe nor a keep-alive is use.
@@ -91,9 +93,12 @@ struct Members: Sendable {
   }
 
   /// Its login succeeded: it belongs to the present generation, whenever it was begun.
-  mutating func opened(_ id: ConnectionID, host: HostID, expires: Instant, spread: Double) {
+  mutating func opened(
+    _ id: ConnectionID, host: HostID, server: ServerID?, expires: Instant, spread: Double
+  ) {
     guard let index = index(of: id) else { return }
     all[index].member.host = host
+    all[index].member.server = server
     all[index].member.expires = expires
     all[index].member.spread = spread
     all[index].member.generation = generation

@@ -67,7 +67,7 @@ extension PoolCore {
   }
 
   mutating func loggedIn(
-    _ id: ConnectionID, host: HostID, cluster: ClusterID?, took: Duration, at now: Instant
+    _ id: ConnectionID, host: HostID, server: ServerID?, took: Duration, at now: Instant
   ) {
     guard let member = members[id], member.state == .connecting else { return }
     let failures = logins.report.failuresInRow
@@ -81,13 +81,13 @@ extension PoolCore {
       guard isLookout else { return close(id, .otherHost) }
       probe.silentHost = former
     }
-    if let cluster { arrived(at: cluster, at: now) }
+    if let server { arrived(at: server.cluster, at: now) }
     if isElsewhere(host) {
       // The probe goes on at another host: what is left at the one before ends with its leases.
       giveUpGeneration(.otherHost, at: now)
     }
     let expires = now + settings.maxLifetime.scaled(by: 1 - 0.25 * random.fraction())
-    members.opened(id, host: host, expires: expires, spread: newSpread())
+    members.opened(id, host: host, server: server, expires: expires, spread: newSpread())
     makeIdle(id, at: now)
     beginUpkeep(of: id)
     if ageing == .opening(id) {

@@ -138,8 +138,8 @@ public struct PoolCore: Sendable {
     switch event {
     case .begin: begin(at: now)
     case .wake: wake(at: now)
-    case .loggedIn(let id, let host, let cluster, let took):
-      loggedIn(id, host: host, cluster: cluster, took: took, at: now)
+    case .loggedIn(let id, let host, let server, let took):
+      loggedIn(id, host: host, server: server, took: took, at: now)
     case .loginFailed(let id, let fault): loginFailed(id, fault, at: now)
     case .probeAnswered(let id): probeAnswered(id, at: now)
     case .probeFailed(let id, let fault, let usable): probeFailed(id, fault, usable: usable, at: now)

@@ -88,7 +88,7 @@ extension WarmPool {
       do throws(Fault) {
         if let refusal = pool.standby?.loginRefusal() { throw refusal }
         let connection = try await pool.connector.login(only: host)
-        pool.arrived(id, connection, at: try await pool.cluster(of: connection))
+        pool.arrived(id, connection, at: try await pool.server(of: connection))
       } catch {
         guard pool.logins.removeValue(forKey: id) != nil else { return }
         pool.handle(.loginFailed(id, error))
@@ -98,21 +98,21 @@ extension WarmPool {
 
   /// One question, as part of the login. Where it is not answered, only scouts ask: an error at every login would fill
   /// the server's log.
-  private func cluster(of connection: Connection) async throws(Fault) -> ClusterID? {
+  private func server(of connection: Connection) async throws(Fault) -> ServerID? {
     if clusterHidden != nil, core.probeConnection != nil { return nil }
     let late = Lateness()
-    let timer = loop.schedule(at: EventLoop.now() + ClusterQuestion.patience) {
+    let timer = loop.schedule(at: EventLoop.now() + ServerQuestion.patience) {
       late.isLate = true
       connection.assumeIsolated { $0.close() }
     }
-    let answer = await ClusterQuestion.ask(connection)
+    let answer = await ServerQuestion.ask(connection)
     loop.cancel(timer)
     if late.isLate { throw Fault(.timedOut, at: .session, host: connection.hostLabel) }
     switch answer {
     case .none: return nil
-    case .known(let cluster):
+    case .known(let server):
       clusterHidden = nil
-      return cluster
+      return server
     case .hidden(let fault):
       if clusterHidden?.kind != fault.kind { tell?(.clusterHidden(fault)) }
       clusterHidden = fault
@@ -120,7 +120,7 @@ extension WarmPool {
     }
   }
 
-  private func arrived(_ id: ConnectionID, _ connection: Connection, at cluster: ClusterID?) {
+  private func arrived(_ id: ConnectionID, _ connection: Connection, at server: ServerID?) {
     guard logins.removeValue(forKey: id) != nil else {
       // It was abandoned while the answer was on its way.
       connection.assumeIsolated { $0.close() }
@@ -132,7 +132,7 @@ extension WarmPool {
     tell?(
       .connected(
         id, host: connection.hostLabel, backendPID: connection.backendPID, took: connection.loginTook))
-    handle(.loggedIn(id, host: connection.host, cluster: cluster, took: connection.loginTook))
+    handle(.loggedIn(id, host: connection.host, server: server, took: connection.loginTook))
   }
 
   private func ended(_ id: ConnectionID, _ fault: Fault) {

@@ -123,7 +123,8 @@ struct AdminTests {
     let fixture = try AdminFixture(answers: .refused("not now"))
     #expect(try fixture.client().ask("POST", "/drain?wait=0").status == 503)
     #expect(
-      fixture.seen.refused == [RefusedControl(path: "/drain", method: "POST", status: 503, reason: "not now")])
+      fixture.seen.refused == [RefusedControl(path: "/drain", method: "POST", status: 503, reason: "not now")]
+    )
   }
 
   @Test("?wait=0 is answered 202, and the end of the drain changes nothing")

@@ -104,7 +104,9 @@ import Testing
     let pool = Self.ready()
     pool.end(pool.idle[0], .server("57P05", at: .idle))
     let stray = try #require(pool.connecting.min())
-    pool.send(.loggedIn(stray, host: HostID(7), cluster: Self.second, took: .milliseconds(1)))
+    pool.send(
+      .loggedIn(
+        stray, host: HostID(7), server: ServerID(Self.second, started: 0), took: .milliseconds(1)))
     #expect(pool.snapshot.generation == 1 && pool.snapshot.cluster == Self.first)
     #expect(pool.closes.last?.reason == .otherHost)
   }

@@ -85,6 +85,7 @@ private final class Life {
     var server = VirtualServer()
     server.loginLatency = random.pick([.milliseconds(2), .milliseconds(50), .milliseconds(700)])
     server.queryLatency = random.pick([.zero, .milliseconds(1), .milliseconds(10)])
+    if random.next() % 2 == 0 { server.cluster = ClusterID(1) }
     let settings = PoolSettings.random(&random)
     let drained = random.next() % 20 == 0
     pool = VirtualPool(

@@ -5,7 +5,9 @@ import Testing
   private func ready(insistsOnPrimary: Bool = true, max: Int = 4) -> VirtualPool {
     var settings = PoolSettings()
     settings.maxConnections = max
-    let pool = VirtualPool(settings, insistsOnPrimary: insistsOnPrimary)
+    var server = VirtualServer()
+    server.cluster = ClusterID(1)
+    let pool = VirtualPool(settings, insistsOnPrimary: insistsOnPrimary, server: server)
     pool.advance(within: .seconds(30)) { $0.isReady }
     pool.advance(by: .milliseconds(100))
     pool.clearLog()
@@ -124,6 +126,18 @@ import Testing
     pool.advance(by: .seconds(1))
     #expect(pool.isReady && !pool.isDegraded)
     #expect(Set(pool.sessions.values) == [HostID(1)])
+  }
+
+  @Test("its leases stay if the other host leads to the same server: their statements may be running still")
+  func sameServer() throws {
+    let pool = ready()
+    pool.server.isBehindPoolers = true
+    pool.endAll(.closed)
+    pool.advance(by: .seconds(2))
+    let leases = try moved(pool)
+    #expect(pool.sessions[try #require(pool.reserved)] == HostID(1))
+    #expect(cuts(pool).isEmpty)
+    for lease in leases { #expect(pool.connection(of: lease) != nil) }
   }
 
   @Test("its leases stay where every host will do, because it may only be slow")

@@ -133,9 +133,9 @@ final class VirtualPool {
   func send(_ event: Event) {
     events += 1
     switch event {
-    case .loggedIn(let id, let host, let cluster, _):
+    case .loggedIn(let id, let host, let server, _):
       guard connecting.remove(id) != nil else { break }
-      clusters[id] = cluster
+      clusters[id] = server?.cluster
       sessions[id] = host
     case .loginFailed(let id, _): connecting.remove(id)
     case .ended(let id, _): if sessions[id] != nil { dead.insert(id) }
@@ -222,7 +222,7 @@ final class VirtualPool {
       switch server.login {
       case .answers:
         let host = only ?? server.host
-        let event = Event.loggedIn(id, host: host, cluster: server.cluster, took: server.loginLatency)
+        let event = Event.loggedIn(id, host: host, server: server.id(at: host), took: server.loginLatency)
         schedule(event, after: server.loginLatency, of: id)
       case .refuses(let fault): schedule(.loginFailed(id, fault), after: server.loginLatency, of: id)
       case .silent: schedule(.loginFailed(id, .loginTimedOut), after: core.settings.connectTimeout, of: id)

@@ -24,6 +24,8 @@ struct VirtualServer {
   var host = HostID(0)
   /// Nil: it does not tell.
   var cluster: ClusterID?
+  /// Every host leads to the same one, as poolers do.
+  var isBehindPoolers = false
   /// The probe query of every connection that `queries` does not name.
   var probe = Query.answers
   /// The empty query of every connection that `queries` does not name.
@@ -31,6 +33,10 @@ struct VirtualServer {
   /// What single connections do, probe and empty query alike.
   var queries: [ConnectionID: Query] = [:]
   var queryLatency: Duration = .milliseconds(1)
+
+  func id(at host: HostID) -> ServerID? {
+    cluster.map { ServerID($0, started: isBehindPoolers ? 0 : Int64(host.index)) }
+  }
 
   /// Its processes are stopped, or its packets are dropped.
   mutating func hang() {
