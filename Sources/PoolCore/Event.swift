@@ -42,8 +42,8 @@ public enum Event: Sendable {
 
 /// What the shell has to do, in this order.
 public enum Effect: Sendable {
-  /// Log in, at `only` if given, else at the first host that will do. Ends in `loggedIn` or `loginFailed`.
-  case login(ConnectionID, only: HostID?)
+  /// Log in. Ends in `loggedIn` or `loginFailed`.
+  case login(ConnectionID, at: LoginPlace)
   /// Give the login up: no event about it is needed any more.
   case abandonLogin(ConnectionID)
   /// Ask the probe query. Ends in `probeAnswered` or `probeFailed`, unless closed before.
@@ -87,6 +87,25 @@ public enum Effect: Sendable {
     switch self {
     case .transition, .breaker: true
     default: false
+    }
+  }
+}
+
+/// Which hosts of the URL a login asks.
+public enum LoginPlace: Hashable, Sendable {
+  /// All, until one will do.
+  case anywhere
+  /// That one.
+  case only(HostID)
+  /// All but that one.
+  case elsewhere(than: HostID)
+
+  /// Whether it asks this one.
+  public func includes(_ host: HostID) -> Bool {
+    switch self {
+    case .anywhere: true
+    case .only(let one): host == one
+    case .elsewhere(let other): host != other
     }
   }
 }

@@ -12,16 +12,18 @@ extension PoolCore {
       }
       logIn(at: now)
     }
-    guard let due = lookoutDue ?? trialDue else { return }
-    if now >= due { logIn(at: now) } else { alarms.login = due }
+    if let due = lookoutDue {
+      if now >= due { lookOut(at: now) } else { alarms.login = due }
+    } else if let due = trialDue {
+      if now >= due { logIn(at: now) } else { alarms.login = due }
+    }
   }
 
   private mutating func logIn(at now: Instant) {
     if phase == .starting { enter(.warming, at: now) }
     let id = members.add(at: now)
-    // While it is doubtful that anything answers there, it goes wherever the primary may be.
-    let beside = isLookout ? nil : probe.connection.flatMap { members[$0]?.host }
-    effects.append(.login(id, only: beside))
+    let beside = probe.connection.flatMap { members[$0]?.host }
+    effects.append(.login(id, at: beside.map { .only($0) } ?? .anywhere))
     if probe.connection == nil {
       scoutStarted(id, at: now)
     } else if ageing == .due, members.current >= settings.minConnections {
@@ -33,7 +35,7 @@ extension PoolCore {
     guard members.count < settings.maxConnections else { return false }
     if probe.connection == nil { return wantsScout }
     // A login that hangs where nothing answers any more would be in the way of the scout.
-    guard probe.isProven, !probe.isDoubted else { return false }
+    guard probe.isProven, probe.doubt == .none else { return false }
     let wanted = max(
       settings.minConnections - members.current, queue.count - members.checking, ageing == .due ? 1 : 0)
     return members.connecting < wanted
@@ -41,26 +43,29 @@ extension PoolCore {
 
   /// The probe has no connection and none can be had from the pool: a login is its witness. If one is under way for
   /// another purpose, that one will do.
-  private var wantsScout: Bool { probe.scout == nil && !isAsking && members.connecting == 0 }
+  private var wantsScout: Bool {
+    probe.scout == nil && members.verifying == 0 && members.checking == 0 && members.connecting == 0
+  }
 
-  /// A connection is being asked whether it works.
-  private var isAsking: Bool { members.verifying + members.checking > 0 }
-
-  /// The probe's answer is in doubt, and another host may be the primary by now: one that logs in there is the sooner
-  /// of the two to know.
-  private var isLookout: Bool { insistsOnPrimary && probe.connection != nil && probe.isDoubted }
-
-  /// When to look for the primary elsewhere: if the probe in doubt is late, and nobody else can be asked.
+  /// When to look whether another host is the primary by now, which may be known sooner than that the probe gets no
+  /// answer. Once while it is in doubt; the host in doubt is not asked, it may be in trouble enough.
   private var lookoutDue: Instant? {
-    guard isLookout, let asked = probe.asked, probe.isProven, members.idle.isEmpty, !isAsking,
+    guard insistsOnPrimary, probe.doubt == .suspected, let asked = probe.asked, probe.isProven,
       members.connecting == 0, members.count < settings.maxConnections
     else { return nil }
     return max(logins.notBefore, asked + Self.retryProbeAfter)
   }
 
+  private mutating func lookOut(at now: Instant) {
+    guard let host = probe.connection.flatMap({ members[$0]?.host }) else { return }
+    let id = members.add(at: now)
+    probe.doubt = .lookingOut(id)
+    effects.append(.login(id, at: .elsewhere(than: host)))
+  }
+
   /// Logins fail and nobody needs one: one is tried now and then, or it would be reported long after it was mended.
   private var trialDue: Instant? {
-    guard logins.isFailing, phase == .ready, probe.connection != nil, probe.isProven, !probe.isDoubted,
+    guard logins.isFailing, phase == .ready, probe.connection != nil, probe.isProven, probe.doubt == .none,
       members.connecting == 0, members.count < settings.maxConnections
     else { return nil }
     return max(logins.notBefore, logins.trialDue)
@@ -78,8 +83,8 @@ extension PoolCore {
     witnessArrived(id)
     guard isServing else { return close(id, .drain) }
     if let reserved = probe.connection, let former = members[reserved]?.host, former != host {
-      guard isLookout else { return close(id, .otherHost) }
-      probe.silentHost = former
+      guard probe.doubt == .lookingOut(id) else { return close(id, .otherHost) }
+      (probe.doubt, probe.silentHost) = (.lookedOut, former)
     }
     if let server { arrived(at: server.cluster, at: now) }
     if isElsewhere(host) {
@@ -119,6 +124,8 @@ extension PoolCore {
     guard let member = members[id], member.state == .connecting else { return }
     members.remove(id)
     counters.loginsFailed += 1
+    // That no other host is the primary is no fault.
+    if probe.doubt == .lookingOut(id) { return probe.doubt = .lookedOut }
     breaker.loginFailed(at: now)
     shutdownSigns.loginFailed()
     logins.failed(fault, begun: member.since, at: now, random: &random)

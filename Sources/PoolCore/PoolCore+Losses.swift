@@ -114,17 +114,17 @@ extension PoolCore {
     logins.sessionsLost(fault, at: now, random: &random)
   }
 
-  /// One host has fallen silent, and another server is the primary now: leases at the one before would only wait for
-  /// what never comes, for as long as TCP believes in it. If it is the same server, reached in another way, their
-  /// statements may be running still.
+  /// A server has fallen silent, and another is the primary now, or answers at its address: leases at the one before
+  /// would only wait for what never comes, for as long as TCP believes in it. If it is the same server, reached in
+  /// another way, their statements may be running still.
   mutating func cutSilentHost(answeredBy id: ConnectionID, at now: Instant) {
     guard let silent = probe.silentHost, let answering = members[id] else { return }
     probe.silentHost = nil
-    guard insistsOnPrimary, answering.host != silent, let primary = answering.server else { return }
+    guard insistsOnPrimary || answering.host == silent, let next = answering.server else { return }
     let fault = Fault(
-      .timedOut, at: .query, message: "its host has fallen silent, and another one is the primary now")
+      .timedOut, at: .query, message: "its server has fallen silent, and another one has taken its place")
     for (id, member) in members.all where member.host == silent && !member.isBroken {
-      guard case .leased = member.state, let server = member.server, server != primary else { continue }
+      guard case .leased = member.state, let server = member.server, server != next else { continue }
       members.breaks(id)
       record(fault, during: .connection, at: now)
       effects.append(.cut(id, fault))

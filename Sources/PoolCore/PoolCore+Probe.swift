@@ -56,7 +56,7 @@ extension PoolCore {
   /// `doubted`: something suggests that there will be no answer. A question under way will do.
   mutating func askProbe(doubted: Bool = false, at now: Instant) {
     guard isServing, let id = probe.connection else { return }
-    probe.isDoubted = probe.isDoubted || doubted
+    if doubted, probe.doubt == .none { probe.doubt = .suspected }
     guard probe.asked == nil else { return }
     probe.asked = now
     alarms.probe = nil
@@ -67,7 +67,7 @@ extension PoolCore {
   mutating func probeAnswered(_ id: ConnectionID, at now: Instant) {
     guard probe.connection == id, let asked = probe.asked else { return }
     probe.asked = nil
-    probe.isDoubted = false
+    endDoubt()
     alarms.probeDeadline = nil
     // The process was frozen or the loop stuck: nobody knows from when this answer is.
     if now - asked > settings.probeTimeout { return askProbe(at: now) }
@@ -91,7 +91,7 @@ extension PoolCore {
     guard probe.connection == id, let asked = probe.asked else { return }
     guard usable else { return ended(id, fault, at: now) }
     probe.asked = nil
-    probe.isDoubted = false
+    endDoubt()
     alarms.probeDeadline = nil
     count(fault, took: now - asked, at: now)
     members.update(id) { $0.doubt = .none }
@@ -103,6 +103,15 @@ extension PoolCore {
     }
     let wait = Self.retryProbeAfter.scaled(by: Double(1 << min(max(probe.report.failuresInRow - 1, 0), 16)))
     alarms.probe = now + min(wait, settings.probeInterval)
+  }
+
+  /// The probe was answered, or nothing is asked any more: the login that was to find a primary elsewhere is not needed.
+  private mutating func endDoubt() {
+    if case .lookingOut(let id) = probe.doubt, members[id]?.state == .connecting {
+      members.remove(id)
+      effects.append(.abandonLogin(id))
+    }
+    probe.doubt = .none
   }
 
   mutating func probeTimedOut(at now: Instant) {
@@ -178,7 +187,7 @@ extension PoolCore {
   mutating func probeConnectionGone() {
     probe.connection = nil
     probe.asked = nil
-    probe.isDoubted = false
+    endDoubt()
     alarms.probe = nil
     alarms.probeDeadline = nil
   }

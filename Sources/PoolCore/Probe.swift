@@ -4,8 +4,7 @@ struct Probe: Sendable {
   var connection: ConnectionID?
   /// A question is under way since then.
   var asked: Instant?
-  /// It is under way because of what happened to another connection, not because it was due.
-  var isDoubted = false
+  var doubt = Doubt.none
   /// The reserved connection, or the one before it in the same generation, has answered.
   var isProven = false
   var report = ProbeReport()
@@ -17,6 +16,18 @@ struct Probe: Sendable {
   var scout: Scout?
   /// Since when there has been no connection to ask on, after the first ready.
   var missingSince: Instant?
+
+  /// Whether the answer under way is in doubt, because of what happened to other connections.
+  enum Doubt: Hashable, Sendable {
+    /// → suspected
+    case none
+    /// → lookingOut, none
+    case suspected
+    /// A login looks whether another host is the primary by now. → lookedOut, none
+    case lookingOut(ConnectionID)
+    /// None is. → none
+    case lookedOut
+  }
 
   struct Scout: Sendable {
     var id: ConnectionID

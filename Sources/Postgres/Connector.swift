@@ -28,16 +28,16 @@ public final class Connector: Sendable {
   /// if a role is asked for.
   public func fellSilent(_ host: HostID) { silent.add(host) }
 
-  /// Logs in to the first host that takes us, or to `only` that one. The loop must be running.
+  /// Logs in to the first host of the place that takes us. The loop must be running.
   ///
   /// When every host fails, the fault is that of the host that says most (the server's own word, else whoever came
   /// furthest), and its message holds what each of them said. It takes at most `connectTimeout` for each host.
   /// Cancelling the task abandons the attempt and throws at once.
-  public func login(only host: HostID? = nil) async throws(Fault) -> Connection {
+  public func login(at place: LoginPlace = .anywhere) async throws(Fault) -> Connection {
     let login = Login(
       loop: loop, database: database, prepares: prepares, abandoned: abandoned, silent: silent)
     let outcome = await withTaskCancellationHandler {
-      await login.run(only: host)
+      await login.run(at: place)
     } onCancel: {
       login.cancel()
     }

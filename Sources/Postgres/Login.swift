@@ -34,8 +34,8 @@ actor Login {
     self.silent = silent
   }
 
-  func run(only: HostID?) async -> Result<Connection, Fault> {
-    let hosts = database.hosts.filter { only == nil || $0.id == only }
+  func run(at place: LoginPlace) async -> Result<Connection, Fault> {
+    let hosts = database.hosts.filter { place.includes($0.id) }
     var faults: [Fault] = []
     switch database.order {
     case .one(let attributes):
@@ -66,7 +66,7 @@ actor Login {
     }
     if isCancelled { return .failure(faults.last ?? cancellation(at: .settings)) }
     return .failure(
-      Fault.mostTelling(faults) ?? Fault(.misconfigured, at: .settings, message: "no such host in the URL"))
+      Fault.mostTelling(faults) ?? Fault(.misconfigured, at: .settings, message: "the URL has no such host"))
   }
 
   /// Any thread.

@@ -42,7 +42,7 @@ extension WarmPool {
 
   private func carryOut(_ effect: Effect) {
     switch effect {
-    case .login(let id, let only): login(id, only: only)
+    case .login(let id, let place): login(id, at: place)
     case .abandonLogin(let id): logins.removeValue(forKey: id)?.cancel()
     case .probe(let id): ask(id)
     case .verify(let id): verify(id)
@@ -81,13 +81,13 @@ extension WarmPool {
     Task(executorPreference: loop) { await work(self) }
   }
 
-  private func login(_ id: ConnectionID, only host: HostID?) {
+  private func login(_ id: ConnectionID, at place: LoginPlace) {
     // What the file is before this login reads it: a change from here on is news.
     _ = passwordWatch?.hasChanged()
     logins[id] = onLoop { pool in
       do throws(Fault) {
         if let refusal = pool.standby?.loginRefusal() { throw refusal }
-        let connection = try await pool.connector.login(only: host)
+        let connection = try await pool.connector.login(at: place)
         pool.arrived(id, connection, at: try await pool.server(of: connection))
       } catch {
         guard pool.logins.removeValue(forKey: id) != nil else { return }

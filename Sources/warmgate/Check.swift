@@ -38,7 +38,7 @@ struct Check {
       }
       let start = Moment.now()
       do throws(Fault) {
-        let connection = try await connector.login(only: host.id)
+        let connection = try await connector.login(at: .only(host.id))
         await loggedIn(connection)
         if isAlone { return connection }
         await connection.close()

@@ -3,10 +3,6 @@ import Testing
 @testable import PoolCore
 
 @Suite struct Hosts {
-  private func only(_ pool: VirtualPool) -> [HostID?] {
-    pool.log.compactMap { if case .login(_, let host) = $0.effect { .some(host) } else { nil } }
-  }
-
   @Test("the scout takes any host, the others follow to the one where the probe is")
   func following() {
     var server = VirtualServer()
@@ -15,7 +11,7 @@ import Testing
     settings.minConnections = 4
     let pool = VirtualPool(settings, server: server)
     pool.advance(by: .seconds(1))
-    #expect(only(pool) == [nil, HostID(2), HostID(2), HostID(2)])
+    #expect(pool.logins == [.anywhere, .only(HostID(2)), .only(HostID(2)), .only(HostID(2))])
   }
 
   @Test("a login that ends up at another host than the probe is closed")

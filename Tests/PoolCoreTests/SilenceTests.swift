@@ -52,20 +52,16 @@ import Testing
     pool.acquire()
   }
 
-  private func logins(_ pool: VirtualPool) -> [HostID?] {
-    pool.log.compactMap { if case .login(_, let only) = $0.effect { .some(only) } else { nil } }
-  }
-
   @Test("nobody logs in there while the probe's answer is in doubt")
   func growth() throws {
     let pool = ready(insistsOnPrimary: false)
     doubted(pool)
     pool.advance(by: .milliseconds(900))
-    #expect(logins(pool).isEmpty)
+    #expect(pool.logins.isEmpty)
     // Its witness may go anywhere.
     pool.server.probe = .answers
     pool.advance(by: .milliseconds(150))
-    #expect(logins(pool).first == .some(nil))
+    #expect(pool.logins.first == .anywhere)
     #expect(pool.isReady)
   }
 
@@ -78,27 +74,47 @@ import Testing
     pool.server.host = HostID(1)
     pool.server.probe = .answers
     pool.advance(by: .milliseconds(249))
-    #expect(logins(pool).isEmpty)
+    #expect(pool.logins.isEmpty)
     pool.advance(by: .milliseconds(20))
-    #expect(logins(pool).first == .some(nil))
+    #expect(pool.logins.first == .elsewhere(than: HostID(0)))
     #expect(pool.sessions[try #require(pool.reserved)] == HostID(1))
     #expect(cuts(pool).count == 2)
     #expect(pool.now - began < .milliseconds(400))
     #expect(!pool.lostReadiness)
   }
 
-  @Test("a login that was to find it elsewhere and arrives where the probe is, is one more connection")
+  @Test("where no other host is the primary, it is looked for once, and that is no fault of logins")
+  func notElsewhere() throws {
+    let pool = ready()
+    doubted(pool)
+    pool.advance(by: .milliseconds(900))
+    #expect(pool.logins == [.elsewhere(than: HostID(0))])
+    #expect(!pool.isDegraded && !pool.snapshot.login.isFailing)
+    // Its witness is the next one, as if nobody had looked.
+    pool.server.probe = .answers
+    pool.advance(by: .milliseconds(150))
+    #expect(pool.logins.dropFirst().first == .anywhere)
+    #expect(pool.isReady)
+  }
+
+  @Test("when the probe is answered after all, nobody looks for the primary elsewhere any more")
   func falseAlarm() throws {
     let pool = ready()
     doubted(pool)
+    pool.server.loginLatency = .milliseconds(400)
     pool.advance(by: .milliseconds(300))
-    #expect(logins(pool).first == .some(nil))
+    let lookout = try #require(pool.connecting.first)
+    pool.send(.probeAnswered(try #require(pool.reserved)))
+    #expect(pool.times { if case .abandonLogin(lookout) = $0 { true } else { false } }.count == 1)
+    pool.advance(by: .seconds(1))
     #expect(pool.closes.map(\.reason) == [.broken])
-    #expect(cuts(pool).isEmpty)
+    #expect(pool.isReady && !pool.isDegraded && cuts(pool).isEmpty)
   }
 
   /// Two leases at a host that falls silent, and the probe is answered at another one.
-  private func moved(_ pool: VirtualPool, to host: HostID = HostID(1)) throws -> [LeaseID] {
+  private func moved(
+    _ pool: VirtualPool, to host: HostID = HostID(1), _ change: (inout VirtualServer) -> Void = { _ in }
+  ) throws -> [LeaseID] {
     let leases = [pool.acquire(), pool.acquire()]
     pool.advance(by: .milliseconds(50))
     let held = leases.compactMap { pool.connection(of: $0) }
@@ -110,6 +126,7 @@ import Testing
     pool.server.heal()
     for id in held { pool.server.queries[id] = .silent }
     pool.server.host = host
+    change(&pool.server)
     pool.advance(within: .seconds(10)) { $0.reserved != nil && $0.snapshot.probe.failuresInRow == 0 }
     return leases
   }
@@ -119,7 +136,7 @@ import Testing
     let pool = ready()
     let leases = try moved(pool)
     #expect(cuts(pool).count == 2)
-    #expect(pool.snapshot.faults.contains { $0.fault.message.contains("another one is the primary") })
+    #expect(pool.snapshot.faults.contains { $0.fault.message.contains("another one has taken its place") })
     // They keep their places until they find out.
     for lease in leases { #expect(pool.connection(of: lease) != nil) }
     for lease in leases { pool.release(lease, reusable: false) }
@@ -128,10 +145,17 @@ import Testing
     #expect(Set(pool.sessions.values) == [HostID(1)])
   }
 
+  @Test("its leases are cut off when its server has been started again meanwhile", arguments: [true, false])
+  func restarted(insistsOnPrimary: Bool) throws {
+    let pool = ready(insistsOnPrimary: insistsOnPrimary)
+    let leases = try moved(pool, to: HostID(0)) { $0.start = 5 }
+    #expect(cuts(pool).count == leases.count)
+  }
+
   @Test("its leases stay if the other host leads to the same server: their statements may be running still")
   func sameServer() throws {
     let pool = ready()
-    pool.server.isBehindPoolers = true
+    pool.server.start = 1
     pool.endAll(.closed)
     pool.advance(by: .seconds(2))
     let leases = try moved(pool)

@@ -212,7 +212,7 @@ final class VirtualPool {
 
   private func carryOut(_ effect: Effect) {
     switch effect {
-    case .login(let id, let only):
+    case .login(let id, let place):
       attempts.append(now)
       connecting.insert(id)
       if core.probe.connection == nil ? connecting.count > 1 : !core.probe.isProven {
@@ -221,8 +221,11 @@ final class VirtualPool {
       if !core.isServing { broken("\(id) logs in while closing") }
       switch server.login {
       case .answers:
-        let host = only ?? server.host
-        let event = Event.loggedIn(id, host: host, server: server.id(at: host), took: server.loginLatency)
+        let host = if case .only(let host) = place { host } else { server.host }
+        let event: Event =
+          place.includes(host)
+          ? .loggedIn(id, host: host, server: server.id(at: host), took: server.loginLatency)
+          : .loginFailed(id, Fault(.wrongRole, at: .role))
         schedule(event, after: server.loginLatency, of: id)
       case .refuses(let fault): schedule(.loginFailed(id, fault), after: server.loginLatency, of: id)
       case .silent: schedule(.loginFailed(id, .loginTimedOut), after: core.settings.connectTimeout, of: id)
@@ -336,6 +339,11 @@ extension VirtualPool {
 
   var probes: [(at: Instant, id: ConnectionID)] {
     log.compactMap { if case .probe(let id) = $0.effect { ($0.at, id) } else { nil } }
+  }
+
+  /// Where they were begun.
+  var logins: [LoginPlace] {
+    log.compactMap { if case .login(_, let place) = $0.effect { place } else { nil } }
   }
 
   var verified: [ConnectionID] {

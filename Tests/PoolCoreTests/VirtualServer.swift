@@ -24,8 +24,8 @@ struct VirtualServer {
   var host = HostID(0)
   /// Nil: it does not tell.
   var cluster: ClusterID?
-  /// Every host leads to the same one, as poolers do.
-  var isBehindPoolers = false
+  /// When the server was started that every host leads to, as poolers do; nil: each is a server of its own.
+  var start: Int64?
   /// The probe query of every connection that `queries` does not name.
   var probe = Query.answers
   /// The empty query of every connection that `queries` does not name.
@@ -35,7 +35,7 @@ struct VirtualServer {
   var queryLatency: Duration = .milliseconds(1)
 
   func id(at host: HostID) -> ServerID? {
-    cluster.map { ServerID($0, started: isBehindPoolers ? 0 : Int64(host.index)) }
+    cluster.map { ServerID($0, started: start ?? Int64(host.index)) }
   }
 
   /// Its processes are stopped, or its packets are dropped.

@@ -93,12 +93,12 @@ import Testing
       try await withLoop { loop in
         let url = "postgresql://postgres:secret@127.0.0.1:\(server.port),127.0.0.1:\(freePort())/postgres"
         let connector = try connector(url, on: loop)
-        let connection = try await connector.login(only: HostID(0))
+        let connection = try await connector.login(at: .only(HostID(0)))
         await connection.close()
-        await #expect { try await connector.login(only: HostID(1)) } throws: {
+        await #expect { try await connector.login(at: .only(HostID(1))) } throws: {
           ($0 as? Fault)?.kind == .refused
         }
-        await #expect { try await connector.login(only: HostID(7)) } throws: {
+        await #expect { try await connector.login(at: .only(HostID(7))) } throws: {
           ($0 as? Fault)?.kind == .misconfigured
         }
       }

@@ -22,8 +22,8 @@ import Testing
   }
 
   /// The index of the host that takes us.
-  private func host(_ connector: Connector, only: HostID? = nil) async throws -> Int {
-    let connection = try await connector.login(only: only)
+  private func host(_ connector: Connector, at place: LoginPlace = .anywhere) async throws -> Int {
+    let connection = try await connector.login(at: place)
     await connection.close()
     return connection.host.index
   }
@@ -37,7 +37,7 @@ import Testing
       proxy.heal()
       // The first one would take us again, but nobody has asked it.
       #expect(try await host(connector) == 1)
-      #expect(try await host(connector, only: HostID(0)) == 0)
+      #expect(try await host(connector, at: .only(HostID(0))) == 0)
       #expect(try await host(connector) == 0)
       connector.fellSilent(HostID(0))
       #expect(try await host(connector) == 1)

@@ -61,7 +61,7 @@ import WarmPool
           for holder in holders {
             let error = await #expect(throws: PoolError.self) { _ = try await holder.value }
             #expect(error?.maybeExecuted == true)
-            #expect(error?.fault?.message.contains("another one is the primary") == true)
+            #expect(error?.fault?.message.contains("another one has taken its place") == true)
           }
           // Nothing of the pool is left at the silent host.
           #expect(try await ask(pool, "SELECT current_setting('port')") == "\(standby.port)")
