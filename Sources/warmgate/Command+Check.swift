@@ -1,7 +1,6 @@
 import EventLoop
 import PoolCore
 import Postgres
-import Synchronization
 
 extension Command {
   static let check = Command(
@@ -19,29 +18,18 @@ extension Command {
     let database = try settings.database(applicationName: name)
     try settings.checkFiles()
     let isJSON = invocation.arguments.has("json")
-    let loop: EventLoop
+    let report = CheckReport(console: invocation.console, isJSON: isJSON)
     do throws(SystemError) {
-      loop = try EventLoop(name: "check")
-      try loop.start()
+      let hasFailed = try onOwnLoop("check") { loop in
+        var check = Check(settings, database, on: loop, report: report)
+        await check.run()
+        if isJSON { invocation.console.print(check.report.json.text) }
+        return check.report.hasFailed
+      }
+      return hasFailed ? 1 : 0
     } catch {
       invocation.console.complain(error.description)
       return 1
     }
-    let report = CheckReport(console: invocation.console, isJSON: isJSON)
-    let outcome = Outcome()
-    Task(executorPreference: loop) {
-      var check = Check(settings, database, on: loop, report: report)
-      await check.run()
-      if isJSON { invocation.console.print(check.report.json.text) }
-      outcome.works.store(!check.report.hasFailed, ordering: .relaxed)
-      loop.stop()
-    }
-    loop.join()
-    return outcome.works.load(ordering: .relaxed) ? 0 : 1
   }
-}
-
-/// Carries the verdict from the loop's thread to the one that waits for its end.
-private final class Outcome: Sendable {
-  let works = Atomic(false)
 }

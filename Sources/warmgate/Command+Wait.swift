@@ -53,18 +53,25 @@ private struct Waiting {
     }
   }
 
+  /// For one answer.
+  private static let patience: Duration = .seconds(2)
+
   func run(_ timeout: Duration) -> Outcome {
     let start = Moment.now()
     let deadline = start + timeout
     var pause: Duration = .milliseconds(100)
+    /// What the sidecar itself said last: more than that its last answer came too late.
+    var said: Answer?
     while true {
       // One question may hang; the next, on a new connection, may not.
-      let limit = min(max(deadline - Moment.now(), .milliseconds(50)), .seconds(2))
+      let limit = min(max(deadline - Moment.now(), .milliseconds(50)), Self.patience)
       let answer = ask(within: limit)
       let waited = Moment.now() - start
+      if answer.isFromSidecar { said = answer }
       if answer.isReady || Moment.now() >= deadline {
-        return Outcome(
-          isReady: answer.isReady, reason: answer.reason, waited: waited, exitCode: answer.exitCode)
+        let isCut = !answer.isFromSidecar && answer.exitCode != 3 && limit < Self.patience
+        let last = isCut ? said ?? answer : answer
+        return Outcome(isReady: answer.isReady, reason: last.reason, waited: waited, exitCode: last.exitCode)
       }
       console.progress("\(waited.inTenths)  \(answer.reason)")
       Moment.sleep(min(pause, deadline - Moment.now()))
@@ -72,16 +79,23 @@ private struct Waiting {
     }
   }
 
-  private func ask(within limit: Duration) -> (isReady: Bool, reason: String, exitCode: Int32) {
+  private struct Answer {
+    var isReady = false
+    var reason: String
+    var exitCode: Int32
+    var isFromSidecar = true
+  }
+
+  private func ask(within limit: Duration) -> Answer {
     do {
       let answer = try client.ask("GET", "/ready", within: limit)
       switch answer.status {
-      case 200: return (true, answer.firstLine, 0)
-      case 503: return (false, answer.firstLine, 1)
-      default: return (false, client.address.unexpected(answer), 1)
+      case 200: return Answer(isReady: true, reason: answer.firstLine, exitCode: 0)
+      case 503: return Answer(reason: answer.firstLine, exitCode: 1)
+      default: return Answer(reason: client.address.unexpected(answer), exitCode: 1)
       }
     } catch {
-      return (false, error.text, error.exitCode)
+      return Answer(reason: error.text, exitCode: error.exitCode, isFromSidecar: false)
     }
   }
 }

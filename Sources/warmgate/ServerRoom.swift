@@ -34,10 +34,11 @@ struct ServerRoom: Hashable, Sendable {
   }
 
   /// Our own session, which asks, is not counted. `pg_stat_get_activity(null)` is much cheaper than the view; for an
-  /// ordinary role only `usesysid` tells sessions from background processes (PostgreSQL manual, 28.2.3).
+  /// ordinary role only `usesysid` and `datid` tell sessions from processes that take no slot: the launcher of logical
+  /// replication and physical WAL senders have a user, and no database (PostgreSQL manual, 28.2.3).
   private static let question = """
     with session as (select usesysid, datid, pid from pg_stat_get_activity(null)
-                     where usesysid is not null and pid <> pg_backend_pid()),
+                     where usesysid is not null and datid is not null and pid <> pg_backend_pid()),
          me as (select oid, rolsuper, rolconnlimit from pg_roles where rolname = session_user),
          here as (select oid, datconnlimit from pg_database where datname = current_database())
     select current_setting('max_connections'), current_setting('superuser_reserved_connections'),

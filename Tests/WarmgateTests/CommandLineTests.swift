@@ -9,7 +9,7 @@ import Testing
     arguments: [
       (["drian"], "unknown command \"drian\": did you mean drain?"),
       (["deploy"], "unknown command \"deploy\"; \"warmgate help\" lists what there is"),
-      ([], "give a command: serve, wait, probe, drain, resume, check, version, help"),
+      ([], "give a command: serve, wait, probe, drain, resume, check, plan, version, help"),
       (["--listen", "x"], "give a command before the option \"--listen\""),
       (
         ["serve", "--prob-interval", "1s"],
@@ -39,6 +39,21 @@ import Testing
       (
         ["drain", "--token-file", "/nonexistent"],
         "--token-file \"/nonexistent\": cannot be opened: No such file or directory"
+      ),
+      (["plan"], "plan needs to know how many pods: --replicas NUMBER"),
+      (["plan", "--replicas", "-1"], "--replicas \"-1\": give a whole number that is not negative"),
+      (["plan", "--replicas", "1000001"], "--replicas \"1000001\": give at most 100000"),
+      (
+        ["plan", "--replicas", "2", "--max-surge", "half"],
+        "--max-surge \"half\": give a number of pods such as 1, or a share such as 25%"
+      ),
+      (
+        ["plan", "--replicas", "2", "--max-surge", "0", "--max-unavailable", "0%"],
+        "--max-surge and --max-unavailable are both 0: Kubernetes could never roll that"
+      ),
+      (
+        ["plan", "--replicas", "2", "--server-reserved", "3"],
+        "--server-reserved goes with --server-connections"
       ),
       (["help", "drian"], "unknown command \"drian\": did you mean drain?"),
       (["version", "2"], "unexpected argument \"2\"; \"warmgate help version\" shows the usage"),

@@ -136,9 +136,9 @@ import Testing
   @Test("wait gives up at its timeout: 1 with the reason if it is not ready, 3 if nothing ever listened")
   func givesUp() async throws {
     let instance = try RunningInstance()
-    let notReady = try await warmgate("wait", "--timeout", "300ms", environment: instance.environment)
+    let notReady = try await warmgate("wait", "--timeout", "3s", environment: instance.environment)
     #expect(notReady.status == .exited(1))
-    #expect(notReady.errors == "warmgate: not ready after 300ms: warming 1/2\n")
+    #expect(notReady.errors == "warmgate: not ready after 3s: warming 1/2\n")
     #expect(notReady.output == "")
     let port = freePort()
     let nothing = try await warmgate("wait", "--timeout", "300ms", "--url", "http://127.0.0.1:\(port)")
