@@ -42,11 +42,13 @@ import Testing
   }
 
   /// Every connection lent, the probe in doubt, and a place free: the state in which growing would be tempting.
-  private func doubted(_ pool: VirtualPool) {
+  private func doubted(
+    _ pool: VirtualPool, because event: Event = .unanswered, probe: VirtualServer.Query = .silent
+  ) {
     let leases = [pool.acquire(), pool.acquire(), pool.acquire()]
     pool.advance(by: .milliseconds(50))
-    pool.server.probe = .silent
-    pool.send(.unanswered)
+    pool.server.probe = probe
+    pool.send(event)
     pool.clearLog()
     pool.release(leases[0], reusable: false)
     pool.acquire()
@@ -81,6 +83,25 @@ import Testing
     #expect(cuts(pool).count == 2)
     #expect(pool.now - began < .milliseconds(400))
     #expect(!pool.lostReadiness)
+  }
+
+  @Test("the end of a session puts the probe in doubt as well")
+  func ended() throws {
+    let pool = ready()
+    doubted(pool, because: .ended(ConnectionID(2), .closed))
+    pool.server.host = HostID(1)
+    pool.advance(by: .milliseconds(255))
+    #expect(pool.logins == [.elsewhere(than: HostID(0))])
+    #expect(pool.sessions[try #require(pool.reserved)] == HostID(1))
+  }
+
+  @Test(
+    "an answer that is not the one wanted is one: the doubt is over, and connections are opened there again")
+  func otherAnswer() throws {
+    let pool = ready()
+    doubted(pool, probe: .fails(.server("57014", at: .probe)))
+    pool.advance(by: .milliseconds(20))
+    #expect(pool.logins.first == .only(HostID(0)))
   }
 
   @Test("where no other host is the primary, it is looked for once, and that is no fault of logins")
