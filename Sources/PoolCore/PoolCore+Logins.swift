@@ -82,9 +82,9 @@ extension PoolCore {
     if probe.connection == nil { breaker.scoutArrived() }
     witnessArrived(id)
     guard isServing else { return close(id, .drain) }
-    if let reserved = probe.connection, let former = members[reserved]?.host, former != host {
+    if let asked = probe.connection.flatMap({ members[$0] }), asked.host != host {
       guard probe.doubt == .lookingOut(id) else { return close(id, .otherHost) }
-      (probe.doubt, probe.silentHost) = (.lookedOut, former)
+      (probe.doubt, probe.silentServer) = (.lookedOut, asked.server)
     }
     if let server { arrived(at: server.cluster, at: now) }
     if isElsewhere(host) {
@@ -123,9 +123,9 @@ extension PoolCore {
   mutating func loginFailed(_ id: ConnectionID, _ fault: Fault, at now: Instant) {
     guard let member = members[id], member.state == .connecting else { return }
     members.remove(id)
-    counters.loginsFailed += 1
-    // That no other host is the primary is no fault.
+    // That no other host is the primary, or that there is none, is no fault.
     if probe.doubt == .lookingOut(id) { return probe.doubt = .lookedOut }
+    counters.loginsFailed += 1
     breaker.loginFailed(at: now)
     shutdownSigns.loginFailed()
     logins.failed(fault, begun: member.since, at: now, random: &random)

@@ -114,17 +114,17 @@ extension PoolCore {
     logins.sessionsLost(fault, at: now, random: &random)
   }
 
-  /// A server has fallen silent, and another is the primary now, or answers at its address: leases at the one before
+  /// The probe was answered. If a server has fallen silent and another one is the primary now, leases at the one before
   /// would only wait for what never comes, for as long as TCP believes in it. If it is the same server, reached in
   /// another way, their statements may be running still.
-  mutating func cutSilentHost(answeredBy id: ConnectionID, at now: Instant) {
-    guard let silent = probe.silentHost, let answering = members[id] else { return }
-    probe.silentHost = nil
-    guard insistsOnPrimary || answering.host == silent, let next = answering.server else { return }
+  mutating func cutSilentServer(answeredBy id: ConnectionID, at now: Instant) {
+    guard let silent = probe.silentServer, let primary = members[id]?.server else { return }
+    probe.silentServer = nil
+    guard insistsOnPrimary, primary != silent else { return }
     let fault = Fault(
       .timedOut, at: .query, message: "its server has fallen silent, and another one has taken its place")
-    for (id, member) in members.all where member.host == silent && !member.isBroken {
-      guard case .leased = member.state, let server = member.server, server != next else { continue }
+    for (id, member) in members.all where member.server == silent && !member.isBroken {
+      guard case .leased = member.state else { continue }
       members.breaks(id)
       record(fault, during: .connection, at: now)
       effects.append(.cut(id, fault))
@@ -133,7 +133,7 @@ extension PoolCore {
 
   mutating func close(_ id: ConnectionID, _ reason: CloseReason) {
     guard let member = members.remove(id) else { return }
-    if reason == .silent { probe.silentHost = member.host }
+    if reason == .silent { probe.silentServer = member.server }
     if probe.connection == id { probeConnectionGone() }
     if ageing.successor == id { ageing = .none }
     if case .leased(let lease) = member.state { leases[lease] = nil }

@@ -73,7 +73,7 @@ extension PoolCore {
     if now - asked > settings.probeTimeout { return askProbe(at: now) }
     probe.isProven = true
     members.update(id) { $0.doubt = .none }
-    cutSilentHost(answeredBy: id, at: now)
+    cutSilentServer(answeredBy: id, at: now)
     logins.proven(at: now)
     shutdownSigns.probeAnswered()
     breaker.probeAnswered()

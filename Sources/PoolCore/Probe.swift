@@ -8,8 +8,8 @@ struct Probe: Sendable {
   /// The reserved connection, or the one before it in the same generation, has answered.
   var isProven = false
   var report = ProbeReport()
-  /// The host of a session that did not answer in time, until one there does.
-  var silentHost: HostID?
+  /// The server of a session that did not answer in time, until one there does.
+  var silentServer: ServerID?
   /// What failed last, kept through successes that are not enough yet.
   var lastFault: Fault?
   /// The login that is to become the probe's connection.
