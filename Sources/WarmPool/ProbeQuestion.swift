@@ -14,16 +14,6 @@ struct ProbeQuestion: Sendable {
   var role: RequiredRole
   var maxReplayLag: Duration?
 
-  /// Zero while everything received has been replayed and the receiver runs; otherwise the age of the last
-  /// transaction replayed, or of the server if it has replayed none. Readable by every role (PostgreSQL manual, 9.27.4
-  /// and 28.2.6).
-  private static let replayLag = """
-    SELECT CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
-      AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 0
-      ELSE extract(epoch FROM clock_timestamp()
-        - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time())) END::float8
-    """
-
   func ask(_ connection: Connection) async -> Answer {
     do {
       let answer = try await connection.query(query)
@@ -51,10 +41,9 @@ struct ProbeQuestion: Sendable {
       return .bad(Fault(.wrongRole, at: .role, host: connection.hostLabel, message: message), usable: true)
     }
     guard let maxReplayLag else { return .good }
-    let answer = try await connection.query(Self.replayLag)
-    let lag = answer[0, 0].flatMap(Double.init) ?? 0
-    guard lag <= maxReplayLag.inSeconds else {
-      let message = "\(Duration.seconds(lag).inTenths) behind, at most \(maxReplayLag.inTenths) is allowed"
+    let lag = try await ReplayLag.ask(connection)
+    guard lag <= maxReplayLag else {
+      let message = "\(lag.inTenths) behind, at most \(maxReplayLag.inTenths) is allowed"
       return .bad(Fault(.replayLag, at: .role, host: connection.hostLabel, message: message), usable: true)
     }
     return .good

@@ -2,6 +2,7 @@ import EventLoop
 import Glibc
 import PoolCore
 import Postgres
+import WarmPool
 
 /// Connects once, as `serve` would, and explains each step on the way.
 struct Check {
@@ -169,16 +170,8 @@ struct Check {
   private mutating func role(_ connection: Connection) async -> Bool {
     let start = Moment.now()
     do throws(QueryError) {
-      let answer = try await connection.query(
-        """
-        select pg_is_in_recovery(), case when pg_is_in_recovery()
-          and pg_last_wal_receive_lsn() is distinct from pg_last_wal_replay_lsn()
-          then extract(epoch from now() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time()))
-          else 0 end
-        """)
-      let isStandby = answer[0, 0] == "t"
-      let seconds = answer[0, 1].flatMap { Double($0) } ?? 0
-      let lag = Duration.seconds(1).scaled(by: max(0, seconds))
+      let isStandby = try await connection.query("select pg_is_in_recovery()")[0, 0] == "t"
+      let lag = isStandby ? try await ReplayLag.ask(connection) : .zero
       let wanted = settings.requireRole == .any ? "" : ", as required"
       let text = isStandby ? "standby, \(lag.inTenths) behind\(wanted)" : "primary\(wanted)"
       if settings.requireRole != .any, isStandby != (settings.requireRole == .standby) {

@@ -62,7 +62,9 @@ extension Command.Invocation {
   }
 
   func client(_ listener: SidecarAddress.Listener) throws(UsageError) -> HTTPClient {
-    HTTPClient(address: try .find(listener, arguments: arguments, environment: environment))
+    HTTPClient(
+      address: try .find(listener, arguments: arguments, environment: environment),
+      hidesName: listener == .admin)
   }
 }
 

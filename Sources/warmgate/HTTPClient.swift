@@ -6,6 +6,8 @@ import PoolCore
 /// an exec probe runs every few seconds and must not start a thread for it.
 struct HTTPClient: Sendable {
   var address: SidecarAddress
+  /// The admin listener takes requests to a number only, whoever's name led there.
+  var hidesName = false
 
   enum Failure: Error, Hashable, Sendable {
     /// Nobody is there: refused, no such socket, no such host, no way to it.
@@ -38,9 +40,10 @@ struct HTTPClient: Sendable {
   ) throws(Failure) -> HTTPResponse {
     let start = Moment.now()
     let deadline = limit.map { start + $0 } ?? .distantFuture
-    let socket = try connect(before: min(deadline, start + Self.connectTimeout))
+    let (socket, number) = try connect(before: min(deadline, start + Self.connectTimeout))
     defer { close(socket) }
-    var request = "\(method) \(address.target(path)) HTTP/1.1\r\nHost: \(address.hostHeader)\r\n"
+    let host = address.hostHeader(number: hidesName ? number : nil)
+    var request = "\(method) \(address.target(path)) HTTP/1.1\r\nHost: \(host)\r\n"
     request += "User-Agent: warmgate/\(Warmgate.version)\r\nConnection: close\r\n"
     if method == "POST" { request += "Content-Length: 0\r\n" }
     for header in headers { request += "\(header.name): \(header.value)\r\n" }
@@ -48,14 +51,15 @@ struct HTTPClient: Sendable {
     return try receive(from: socket, before: deadline, tick: tick)
   }
 
-  private func connect(before deadline: Instant) throws(Failure) -> Int32 {
+  /// The socket, and the address that it is connected to.
+  private func connect(before deadline: Instant) throws(Failure) -> (Int32, number: String) {
     let targets = try targets()
     var failure = SocketAddress.Failure(code: ENOENT)
     for (index, target) in targets.enumerated() {
       // A silent first address leaves time for the others.
       let share = (deadline - Moment.now()).scaled(by: 1 / Double(targets.count - index))
       switch target.connect(before: Moment.now() + share) {
-      case .success(let socket): return socket
+      case .success(let socket): return (socket, target.number)
       case .failure(let error): failure = error
       }
     }

@@ -95,10 +95,11 @@ struct SidecarAddress: Hashable, Sendable {
     }
   }
 
-  /// The `Host` header. Over a Unix socket there is no name to give, and the admin address takes `localhost`.
-  var hostHeader: String {
+  /// The `Host` header, with this address in place of the host's name if given. Over a Unix socket there is no name to
+  /// give, and the admin address takes `localhost`.
+  func hostHeader(number: String?) -> String {
     switch kind {
-    case .tcp: text
+    case .tcp(_, let port): number.map { Self.authority($0, port) } ?? text
     case .unix: "localhost"
     }
   }

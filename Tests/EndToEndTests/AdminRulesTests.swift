@@ -333,4 +333,22 @@ struct AdminAddressTests {
         "postgresql://127.0.0.1:1/none", "--log-format", "json",
       ] + flags, within: .seconds(20))
   }
+
+  @Test("the commands reach it by its host's name", .needsNetworkNamespaces)
+  func byName() async throws {
+    try await withRemotePostgres { path, pg in
+      try path.setClientHosts("127.0.0.1 localhost admin.warmgate.test\n")
+      try await withSidecar(["--drain-delay", "0s"], url: pg.tcpURL(), namespace: path.client) { sidecar in
+        try await sidecar.waitUntilReady(within: .seconds(15))
+        for (command, said) in [("drain", "drained: "), ("resume", "resumed")] {
+          let result = try await run([
+            "ip", "netns", "exec", path.client, ServedProcess.executable, command, "--url",
+            "http://admin.warmgate.test:\(sidecar.adminPort)",
+          ])
+          #expect(result.status == .exited(0), "\(result.errors)")
+          #expect(result.output.hasPrefix(said))
+        }
+      }
+    }
+  }
 }
