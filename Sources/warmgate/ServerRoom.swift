@@ -49,10 +49,13 @@ struct ServerRoom: Hashable, Sendable {
     from me, here
     """
 
+  /// A server may answer anything: what is counted with stays small enough for that. -1 is no limit.
+  static func count(from text: String) -> Int? { Int(text).map { max(-1, min($0, 1_000_000_000)) } }
+
   /// Nil if the server's answer is not what PostgreSQL gives, as behind some poolers.
   static func ask(_ connection: Connection) async throws(QueryError) -> ServerRoom? {
     let row = try await connection.query(question)
-    func number(_ column: Int) -> Int? { row[0, column].flatMap { Int($0) } }
+    func number(_ column: Int) -> Int? { row[0, column].flatMap(Self.count(from:)) }
     guard let max = number(0), let superuser = number(1), let others = number(2), let roleLimit = number(4),
       let databaseLimit = number(5), let used = number(6), let byRole = number(7), let inDatabase = number(8)
     else { return nil }

@@ -84,6 +84,15 @@ import Testing
         == "max_connections 108 and the role's limit 100 at the server")
   }
 
+  @Test("whatever a server answers can be counted with")
+  func counts() {
+    #expect(ServerRoom.count(from: "100") == 100)
+    #expect(ServerRoom.count(from: "-1") == -1)
+    #expect(ServerRoom.count(from: "\(Int.max)") == 1_000_000_000)
+    #expect(ServerRoom.count(from: "\(Int.min)") == -1)
+    #expect(ServerRoom.count(from: "many") == nil)
+  }
+
   @Test("a fleet that fits exits 0, one that does not 1 and says what would")
   func exits() async throws {
     let fits = try await warmgate(
