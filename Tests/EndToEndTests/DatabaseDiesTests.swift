@@ -34,10 +34,14 @@ struct DatabaseDiesTests {
       #expect(await observer.first { _ in true }?.status == 200)
       try await pg.stop(mode)
       let down = ContinuousClock.now
+      // A server that is back before a login was tried is not missed at all.
+      try #require(
+        await observer.first(since: down, within: .seconds(20)) { $0.status == 503 } != nil,
+        "\(observer.observations.changes)")
       try await pg.start()
       let accepting = ContinuousClock.now
       let back = try #require(
-        await observer.first(since: down, within: .seconds(20)) { $0.status == 200 },
+        await observer.first(since: accepting, within: .seconds(20)) { $0.status == 200 },
         "\(observer.observations.changes)")
       #expect(back.answered.since(accepting) < .seconds(6))
       // Both connections are open again, and nothing is wrong any more.
