@@ -14,8 +14,8 @@ extension AdminRoutes {
         },
         crowded: {
           if !wish.wait {
-            // There is no place to wait for its beginning, and it must not be lost.
-            control.drain(wish) { _ in }
+            // There is no place to wait for its beginning, and it must not be lost; nor must a refusal.
+            control.drain(wish) { _ = response(to: request, answer: $0, mediaType) }
             return Self.accepted(mediaType)
           }
           let text = "too many callers wait for a drain already (\(ListenLimits.waiting)); use ?wait=0"

@@ -16,9 +16,9 @@ struct LoginPacing: Sendable {
   /// more haste if its session does not live: a pooler accepts logins for a server that is gone.
   private var losses = 0
   private var firstLoss: Instant?
-  private var lastLoss: Instant?
-  /// A login has succeeded since the last loss: the next end of a session is another loss, not the rest of it.
-  private var hasSucceededSinceLoss = true
+  /// Since when no login has been begun that succeeded: until then, the end of a session is the rest of that loss, not
+  /// another one. Nil if one has.
+  private var unmendedLoss: Instant?
   /// Since when the probe has been answered on what logins brought; nil while it has not.
   private var provenSince: Instant?
 
@@ -36,10 +36,10 @@ struct LoginPacing: Sendable {
     firstFailure = nil
     repeated = 0
     // It says nothing of what was lost while it was under way.
-    if let lastLoss, begun <= lastLoss { return }
+    if let unmendedLoss, begun <= unmendedLoss { return }
     notBefore = .origin
     limit = 2
-    hasSucceededSinceLoss = true
+    unmendedLoss = nil
   }
 
   /// The probe was answered.
@@ -84,9 +84,8 @@ struct LoginPacing: Sendable {
   /// instance of the fleet perhaps: do not knock in step, and not faster than failed logins would.
   mutating func sessionsLost(_ fault: Fault, at now: Instant, random: inout RandomSource) {
     limit = 1
-    lastLoss = now
-    guard hasSucceededSinceLoss else { return }
-    hasSucceededSinceLoss = false
+    defer { unmendedLoss = now }
+    guard unmendedLoss == nil else { return }
     if let provenSince, now - provenSince >= Self.livedWell { losses = 0 }
     provenSince = nil
     losses += 1

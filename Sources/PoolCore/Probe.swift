@@ -25,7 +25,7 @@ struct Probe: Sendable {
     case suspected
     /// A login looks whether another host is the primary by now. → lookedOut, none
     case lookingOut(ConnectionID)
-    /// None is. → none
+    /// None is; or one is, and the probe is about to move there. → none
     case lookedOut
   }
 

@@ -62,9 +62,9 @@ extension Connection {
   public func cut(because fault: Fault) {
     var fault = fault
     fault.host = hostLabel
-    let cut = state
+    let former = state
     if isOpen { giveUp(because: fault) }
-    switch cut {
+    switch former {
     case .running(_, let statement):
       end(statement, QueryError(fault, connectionUsable: false, maybeExecuted: true))
     case .streaming(_, let stream): end(stream, with: fault)

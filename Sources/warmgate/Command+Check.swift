@@ -11,12 +11,8 @@ extension Command {
     takesSettings: true, options: [.json], exits: [(0, "everything works"), (1, "a step failed")]
   ) { invocation throws(UsageError) in
     try invocation.expectOperands(atMost: 0)
-    let (settings, warnings) = try ServeSettings.load(
-      invocation.arguments, environment: invocation.environment)
-    for warning in warnings { invocation.console.complain("warning: \(warning)") }
-    let name = InstanceName.make(base: settings.applicationName, environment: invocation.environment)
-    let database = try settings.database(applicationName: name)
-    try settings.checkFiles()
+    let settings = try invocation.settings()
+    let database = try invocation.database(settings)
     let isJSON = invocation.arguments.has("json")
     let report = CheckReport(console: invocation.console, isJSON: isJSON)
     do throws(SystemError) {

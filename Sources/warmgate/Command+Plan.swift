@@ -40,9 +40,7 @@ extension Command {
     ], exits: [(0, "it fits"), (1, "it does not, or the server could not be asked")]
   ) { invocation throws(UsageError) in
     try invocation.expectOperands(atMost: 0)
-    let (settings, warnings) = try ServeSettings.load(
-      invocation.arguments, environment: invocation.environment)
-    for warning in warnings { invocation.console.complain("warning: \(warning)") }
+    let settings = try invocation.settings()
     let fleet = try invocation.fleet(settings)
     guard let room = try invocation.room(settings) else { return 1 }
     let plan = RolloutPlan(fleet: fleet, room: room)
@@ -56,16 +54,9 @@ extension Command {
 }
 
 extension Command.Invocation {
-  fileprivate func value<Value>(_ option: String, _ kind: ValueKind<Value>) throws(UsageError) -> Value? {
-    guard let text = arguments.value(option) else { return nil }
-    do { return try kind.read(text) } catch {
-      throw UsageError("--\(option) \(text.quoted): \(error.why)")
-    }
-  }
-
   /// A number of pods or sessions.
   fileprivate func count(_ option: String) throws(UsageError) -> Int? {
-    guard let number = try value(option, .count) else { return nil }
+    guard let number = try value(option, as: .count) else { return nil }
     guard number <= RolloutPlan.mostPods else {
       throw UsageError("--\(option) \("\(number)".quoted): give at most \(RolloutPlan.mostPods)")
     }
@@ -76,9 +67,9 @@ extension Command.Invocation {
     guard let replicas = try count("replicas") else {
       throw UsageError("plan needs to know how many pods: --replicas NUMBER")
     }
-    let surge = try value("max-surge", .podCount) ?? .percent(25)
-    let unavailable = try value("max-unavailable", .podCount) ?? .percent(25)
-    if surge.of(100, roundingUp: true) == 0, unavailable.of(100, roundingUp: true) == 0 {
+    let surge = try value("max-surge", as: .podCount) ?? .percent(25)
+    let unavailable = try value("max-unavailable", as: .podCount) ?? .percent(25)
+    if surge.isZero, unavailable.isZero {
       throw UsageError("--max-surge and --max-unavailable are both 0: Kubernetes could never roll that")
     }
     let (more, fewer) = (surge.of(replicas, roundingUp: true), unavailable.of(replicas, roundingUp: false))
@@ -101,9 +92,7 @@ extension Command.Invocation {
     if arguments.has("server-reserved") {
       throw UsageError("--server-reserved goes with --server-connections")
     }
-    let name = InstanceName.make(base: settings.applicationName, environment: environment)
-    let database = try settings.database(applicationName: name)
-    try settings.checkFiles()
+    let database = try database(settings)
     let prefixes = ["\(settings.applicationName)/"] + [settings.appNamePrefix].compactMap(\.self)
     do {
       let answer = try onOwnLoop("plan") { loop -> Result<FleetRoom, Fault> in
@@ -128,23 +117,12 @@ extension FleetRoom {
   ) async throws(Fault) -> FleetRoom {
     let connection = try await connector.login()
     let room: ServerRoom?
-    var own = 0
-    do throws(QueryError) {
-      room = try await ServerRoom.ask(connection)
-      for prefix in prefixes {
-        let answer = try await connection.query(
-          """
-          select count(*) from pg_stat_activity
-          where backend_type = 'client backend' and pid <> pg_backend_pid() and starts_with(application_name, $1)
-          """, [Parameter(prefix)])
-        own += answer[0, 0].flatMap { Int($0) } ?? 0
-      }
-    } catch {
+    do throws(QueryError) { room = try await ServerRoom.ask(connection, besides: prefixes) } catch {
       await connection.close()
       throw error.fault
     }
     await connection.close()
     guard let room else { throw Fault(.unexpectedAnswer, at: .session, message: "it does not tell them") }
-    return FleetRoom(room, own: own, others: others)
+    return FleetRoom(room, others: others)
   }
 }

@@ -60,7 +60,7 @@ private struct Waiting {
     let start = Moment.now()
     let deadline = start + timeout
     var pause: Duration = .milliseconds(100)
-    /// What the sidecar itself said last: more than that its last answer came too late.
+    // What the sidecar itself said last: more than that its last answer came too late.
     var said: Answer?
     while true {
       // One question may hang; the next, on a new connection, may not.
@@ -69,8 +69,7 @@ private struct Waiting {
       let waited = Moment.now() - start
       if answer.isFromSidecar { said = answer }
       if answer.isReady || Moment.now() >= deadline {
-        let isCut = !answer.isFromSidecar && answer.exitCode != 3 && limit < Self.patience
-        let last = isCut ? said ?? answer : answer
+        let last = answer.isCutShort ? said ?? answer : answer
         return Outcome(isReady: answer.isReady, reason: last.reason, waited: waited, exitCode: last.exitCode)
       }
       console.progress("\(waited.inTenths)  \(answer.reason)")
@@ -84,6 +83,8 @@ private struct Waiting {
     var reason: String
     var exitCode: Int32
     var isFromSidecar = true
+    /// The sidecar might have said something in time, had the wait not been at its end.
+    var isCutShort = false
   }
 
   private func ask(within limit: Duration) -> Answer {
@@ -95,7 +96,9 @@ private struct Waiting {
       default: return Answer(reason: client.address.unexpected(answer), exitCode: 1)
       }
     } catch {
-      return Answer(reason: error.text, exitCode: error.exitCode, isFromSidecar: false)
+      let isCutShort = if case .failed = error { limit < Self.patience } else { false }
+      return Answer(
+        reason: error.text, exitCode: error.exitCode, isFromSidecar: false, isCutShort: isCutShort)
     }
   }
 }

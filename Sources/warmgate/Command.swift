@@ -1,4 +1,5 @@
 import Health
+import Postgres
 
 /// A command of the program: what help says of it, and what it does.
 struct Command: Sendable {
@@ -42,14 +43,31 @@ struct Command: Sendable {
 }
 
 extension Command.Invocation {
-  /// The value of a duration option.
-  func duration(_ option: String) throws(UsageError) -> Duration? {
+  /// The value of an option; nil if it was not given.
+  func value<Value>(_ option: String, as kind: ValueKind<Value>) throws(UsageError) -> Value? {
     guard let text = arguments.value(option) else { return nil }
-    do {
-      return try ValueKind<Duration>.duration.read(text)
+    do throws(NotAccepted) {
+      return try kind.read(text)
     } catch {
       throw UsageError("--\(option) \(text.quoted): \(error.why)")
     }
+  }
+
+  func duration(_ option: String) throws(UsageError) -> Duration? { try value(option, as: .duration) }
+
+  /// The settings of `serve`, for a command that starts none: what is odd about them is said at once.
+  func settings() throws(UsageError) -> ServeSettings {
+    let (settings, warnings) = try ServeSettings.load(arguments, environment: environment)
+    for warning in warnings { console.complain("warning: \(warning)") }
+    return settings
+  }
+
+  /// Where such a command connects.
+  func database(_ settings: ServeSettings) throws(UsageError) -> Database {
+    let name = InstanceName.make(base: settings.applicationName, environment: environment)
+    let database = try settings.database(applicationName: name)
+    try settings.checkFiles()
+    return database
   }
 
   /// Throws unless there are at most `count` operands.

@@ -2,12 +2,12 @@ import EventLoop
 import Synchronization
 
 /// Runs asynchronous work on a loop of its own, and waits for what it gives.
-func onOwnLoop<Result: Sendable>(
-  _ name: String, _ work: @escaping @Sendable (EventLoop) async -> Result
-) throws(SystemError) -> Result {
+func onOwnLoop<Value: Sendable>(
+  _ name: String, _ work: @escaping @Sendable (EventLoop) async -> Value
+) throws(SystemError) -> Value {
   let loop = try EventLoop(name: name)
   try loop.start()
-  let result = Box<Result>()
+  let result = Box<Value>()
   Task(executorPreference: loop) {
     let value = await work(loop)
     result.value.withLock { $0 = value }

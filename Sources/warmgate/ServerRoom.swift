@@ -8,6 +8,7 @@ struct ServerRoom: Hashable, Sendable {
   var maxConnections: Int
   /// Slots that our role cannot have.
   var reserved: Int
+  /// Without those that were not to be counted.
   var used: Int
   /// The role's and the database's limit, with what is used of it; nil without a limit.
   var role: Limit?
@@ -38,7 +39,9 @@ struct ServerRoom: Hashable, Sendable {
   /// replication and physical WAL senders have a user, and no database (PostgreSQL manual, 28.2.3).
   private static let question = """
     with session as (select usesysid, datid, pid from pg_stat_get_activity(null)
-                     where usesysid is not null and datid is not null and pid <> pg_backend_pid()),
+                     where usesysid is not null and datid is not null and pid <> pg_backend_pid()
+                       and not exists (select from unnest($1::text[]) as prefix
+                                       where left(application_name, length(prefix)) = prefix)),
          me as (select oid, rolsuper, rolconnlimit from pg_roles where rolname = session_user),
          here as (select oid, datconnlimit from pg_database where datname = current_database())
     select current_setting('max_connections'), current_setting('superuser_reserved_connections'),
@@ -52,9 +55,12 @@ struct ServerRoom: Hashable, Sendable {
   /// A server may answer anything: what is counted with stays small enough for that. -1 is no limit.
   static func count(from text: String) -> Int? { Int(text).map { max(-1, min($0, 1_000_000_000)) } }
 
-  /// Nil if the server's answer is not what PostgreSQL gives, as behind some poolers.
-  static func ask(_ connection: Connection) async throws(QueryError) -> ServerRoom? {
-    let row = try await connection.query(question)
+  /// Sessions whose application name begins with one of `prefixes` are not counted, as far as our role sees names. Nil
+  /// if the server's answer is not what PostgreSQL gives, as behind some poolers.
+  static func ask(
+    _ connection: Connection, besides prefixes: [String] = []
+  ) async throws(QueryError) -> ServerRoom? {
+    let row = try await connection.query(question, [Parameter(array: prefixes.map { Parameter($0) })])
     func number(_ column: Int) -> Int? { row[0, column].flatMap(Self.count(from:)) }
     guard let max = number(0), let superuser = number(1), let others = number(2), let roleLimit = number(4),
       let databaseLimit = number(5), let used = number(6), let byRole = number(7), let inDatabase = number(8)

@@ -101,6 +101,9 @@ struct WaitingTests {
     #expect(fixture.seen.refused.map(\.status) == [503])
     #expect(try late.ask("POST", "/drain?wait=0").status == 202)
     #expect(fixture.seen.drains.count == ListenLimits.waiting + 1)
+    // Nobody is there to be told of a refusal: it is logged all the same.
+    fixture.seen.drainCompletions[ListenLimits.waiting](.refused("not now"))
+    #expect(fixture.seen.refused.map(\.reason).last == "not now")
     clients.removeLast(3)
     try post(late)
     try fixture.awaitDrains(ListenLimits.waiting + 2)

@@ -44,19 +44,12 @@ import Testing
     }
   }
 
-  @Test("when they are all there are, they are asked all the same")
-  func noOther() async throws {
-    try await withTwoHosts(role: .primary) { connector, _ async throws in
-      connector.fellSilent(HostID(0))
-      connector.fellSilent(HostID(1))
-      #expect(try await host(connector) == 0)
-    }
-  }
-
-  @Test("without one the order of the URL stays what it is")
-  func preferred() async throws {
-    try await withTwoHosts(role: .any) { connector, _ async throws in
-      connector.fellSilent(HostID(0))
+  @Test(
+    "the order of the URL stays what it is without a required role, and when they are all there are",
+    arguments: [(RequiredRole.any, [0]), (.primary, [0, 1])])
+  func order(role: RequiredRole, silent: [Int]) async throws {
+    try await withTwoHosts(role: role) { connector, _ async throws in
+      for index in silent { connector.fellSilent(HostID(index)) }
       #expect(try await host(connector) == 0)
     }
   }

@@ -75,13 +75,15 @@ import Testing
   )
   func limits() {
     let room = ServerRoom(
-      maxConnections: 100, reserved: 3, used: 30, role: .init(limit: 40, used: 25), database: nil)
-    #expect(FleetRoom(room, own: 20, others: nil).capacity == 35)
-    #expect(FleetRoom(room, own: 0, others: nil).capacity == 15)
-    #expect(FleetRoom(room, own: 30, others: 80).capacity == 17)
+      maxConnections: 100, reserved: 3, used: 10, role: .init(limit: 40, used: 5), database: nil)
+    #expect(FleetRoom(room, others: nil).capacity == 35)
+    #expect(FleetRoom(room, others: 80).capacity == 17)
     #expect(
-      FleetRoom(room, own: 20, others: nil).enlarged(by: 60)
+      FleetRoom(room, others: nil).enlarged(to: 95)
         == "max_connections 108 and the role's limit 100 at the server")
+    // More than there is room for are there already.
+    #expect(FleetRoom(room, others: 150).capacity == 0)
+    #expect(FleetRoom(room, others: 150).enlarged(to: 30) == "max_connections 183 at the server")
   }
 
   @Test("whatever a server answers can be counted with")
@@ -142,6 +144,9 @@ import Testing
       // What takes no slot, as the launcher of logical replication, is not counted.
       #expect(try await capacity() == 55)
       #expect(try await capacity("--application-name", "another") == 52)
+      // By both names, and counted once.
+      #expect(try await capacity("--app-name-prefix", "warm") == 55)
+      #expect(try await capacity("--application-name", "another", "--app-name-prefix", "warm") == 55)
       await stranger.end()
       await sidecar.kill()
     }

@@ -1,6 +1,7 @@
 import Foundation
 import PoolCore
 import Support
+import Synchronization
 import Testing
 
 @testable import Health
@@ -147,6 +148,19 @@ import Testing
       nothing.errors
         == "warmgate: not ready after 300ms: nothing listens at 127.0.0.1:\(port): is warmgate serve running?\n"
     )
+  }
+
+  @Test("what the sidecar said counts for more than that its last answer was too late")
+  func lastWord() async throws {
+    final class Asked: Sendable { let count = Atomic(0) }
+    let asked = Asked()
+    let server = try StrangeServer { _ in
+      guard asked.count.add(1, ordering: .relaxed).oldValue == 0 else { return nil }
+      return "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 23\r\n\r\nnot ready: warming 1/2\n"
+    }
+    let result = try await warmgate("wait", "--timeout", "3s", "--url", "http://127.0.0.1:\(server.port)")
+    #expect(result.status == .exited(1))
+    #expect(result.errors == "warmgate: not ready after 3s: warming 1/2\n")
   }
 
   @Test("on a terminal wait shows what stands in the way, and how long it took")
