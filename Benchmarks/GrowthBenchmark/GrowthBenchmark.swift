@@ -114,7 +114,7 @@ final class Pool {
   private var effects: [Effect] = []
   private var answers: [Event] = []
   /// Those that hold a connection, the oldest first from `oldest` on.
-  private var leased: [LeaseID] = []
+  private var leased: [(lease: LeaseID, id: ConnectionID)] = []
   private var oldest = 0
   private var last: UInt64 = 0
   private var given: UInt64 = 0
@@ -142,13 +142,13 @@ final class Pool {
   }
 
   func releaseOldest() {
-    let lease = leased[oldest]
+    let (lease, id) = leased[oldest]
     oldest += 1
     if oldest > 4096 {
       leased.removeFirst(oldest)
       oldest = 0
     }
-    send(.release(lease, reusable: true, nil))
+    send(.release(lease, id, reusable: true, nil))
   }
 
   /// The one in the middle of the line, as long as those before it have not given up too.
@@ -175,7 +175,7 @@ final class Pool {
       case .verify(let id):
         verified += 1
         answers.append(.verified(id))
-      case .grant(let lease, _): leased.append(lease)
+      case .grant(let lease, let id): leased.append((lease, id))
       default: break
       }
     }

@@ -13,10 +13,11 @@ import Synchronization
 ///       nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 ///     }
 ///
-/// A turn is: wait for events, call the handlers of ready descriptors, then of due timers, then run jobs and posted
-/// work (at most `jobsPerTurn`, the rest in the next turn, so that neither side starves the other), then
-/// `onTurnEnd`. A loop with nothing to do makes no wake-ups of its own.
-public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable {
+/// A turn is: wait for events, call the handlers of ready descriptors, then of due timers, then `onTurnEnd`. Jobs and
+/// posted work run after each descriptor's handler, so that what follows from one answer is not held up by the others,
+/// and after the timers: at most `jobsPerTurn`, the rest in the next turn, so that neither side starves the other. A
+/// loop with nothing to do makes no wake-ups of its own.
+public final class EventLoop: SerialExecutor, @unchecked Sendable {
   // Why `@unchecked Sendable` holds: `inbox`, `thread` and `pthread` carry their own synchronization, `name`,
   // `epoll` and `alarm` never change; everything else is touched by the loop's thread alone (asserted by
   // `assertOnLoop`), or by `init` and `deinit`, when nobody else has the object.
@@ -42,6 +43,9 @@ public final class EventLoop: SerialExecutor, TaskExecutor, @unchecked Sendable 
   let alarm: Alarm
   var timers = TimerQueue()
   var watches: [UInt64: Watch] = [:]
+  /// Counts the turns: within one, the world outside is taken as it was at its begin. On the loop only.
+  public private(set) var turn: UInt64 = 0
+  private var jobsLeft = EventLoop.jobsPerTurn
   private var nextWatch: UInt64 = Epoll.firstWatch
   private var backlog = Backlog()
   private var turnEnd: (() -> Void)?
@@ -156,17 +160,15 @@ extension EventLoop {
 
   public func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
 
-  private func enqueue(_ work: Work) {
+  func enqueue(_ work: Work) {
     if isCurrent { backlog.append(work) } else { inbox.put(work) }
   }
 
   func run(_ work: Work) {
     switch work {
     case .closure(let closure): closure()
-    case .job(let job):
-      // Both: the loop cannot know whether the job belongs to an actor or to a task that prefers this executor,
-      // and being on the loop satisfies either.
-      job.runSynchronously(isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+    case .job(let job): job.runSynchronously(on: asUnownedSerialExecutor())
+    case .taskJob(let job, let executor): job.runSynchronously(on: executor)
     }
   }
 
@@ -181,12 +183,10 @@ extension EventLoop {
     thread.store(UInt(pthread_self()), ordering: .relaxed)
     clinux_name_thread(name)
     while inbox.take(into: &backlog) {
-      var left = Self.jobsPerTurn
-      while left > 0, let work = backlog.removeFirst() {
-        run(work)
-        left -= 1
-      }
+      runJobs()
       turnEnd?()
+      turn &+= 1
+      jobsLeft = Self.jobsPerTurn
       wait()
     }
     // The descriptors stay open until deinit, the watched ones are their owners'. Handlers are let go here, where
@@ -196,6 +196,13 @@ extension EventLoop {
     timers = TimerQueue()
     turnEnd = nil
     thread.store(0, ordering: .relaxed)
+  }
+
+  private func runJobs() {
+    while jobsLeft > 0, let work = backlog.removeFirst() {
+      run(work)
+      jobsLeft -= 1
+    }
   }
 
   /// Waits for the next event, timer or foreign work, then calls the handlers that are due.
@@ -214,6 +221,7 @@ extension EventLoop {
         // Looked up now, not when the batch was made: a handler earlier in the batch may have cancelled it, and
         // identifiers are never used twice, so a reused descriptor is not mistaken for the old one.
         if let watch = watches[id] { watch.handler?(Readiness(events: events)) }
+        runJobs()
       }
     }
     if timers.next != nil {

@@ -4,7 +4,10 @@ import Synchronization
 
 /// A unit of work for a loop.
 enum Work {
+  /// Of an actor that lives on the loop.
   case job(UnownedJob)
+  /// Of a task that prefers it.
+  case taskJob(UnownedJob, UnownedTaskExecutor)
   case closure(@Sendable () -> Void)
 }
 

@@ -24,10 +24,10 @@ public enum Event: Sendable {
   /// The caller no longer waits. Ignored if it has been granted or refused meanwhile.
   case abandon(LeaseID)
   /// `reusable` is false if the session cannot be used again; the fault says why if one did it.
-  case release(LeaseID, reusable: Bool, Fault?)
+  case release(LeaseID, ConnectionID, reusable: Bool, Fault?)
   /// The lease's connection was dead before anything was sent on it: it is given up for a fresh one, ahead of
   /// whoever waits, because its turn has come already. Ends in `grant` or `refuse`.
-  case exchange(LeaseID, Fault, deadline: Instant)
+  case exchange(LeaseID, ConnectionID, Fault, deadline: Instant)
   /// The password may be another one now.
   case credentialsChanged
   /// Servers have exchanged their roles, or seem to: what was refused a moment ago may be had now.

@@ -19,8 +19,10 @@ extension PoolCore {
     queue.add(lease, deadline: deadline, at: now)
   }
 
-  mutating func release(_ lease: LeaseID, reusable: Bool, _ fault: Fault?, at now: Instant) {
-    guard let id = leases.removeValue(forKey: lease), let member = members[id] else {
+  mutating func release(
+    _ lease: LeaseID, _ id: ConnectionID, reusable: Bool, _ fault: Fault?, at now: Instant
+  ) {
+    guard let member = members[id], member.state == .leased(lease) else {
       // Cut off by the deadline of a drain.
       return
     }
@@ -38,8 +40,10 @@ extension PoolCore {
     if !handProbeOn(to: id, at: now) { makeIdle(id, at: now) }
   }
 
-  mutating func exchange(_ lease: LeaseID, _ fault: Fault, deadline: Instant, at now: Instant) {
-    guard let id = leases[lease], let member = members[id] else {
+  mutating func exchange(
+    _ lease: LeaseID, _ id: ConnectionID, _ fault: Fault, deadline: Instant, at now: Instant
+  ) {
+    guard let member = members[id], member.state == .leased(lease) else {
       // Cut off by the deadline of a drain.
       return refuse(lease, .draining)
     }
@@ -71,7 +75,6 @@ extension PoolCore {
 
   private mutating func grant(_ id: ConnectionID, to lease: LeaseID, at now: Instant) {
     members.move(id, to: .leased(lease), at: now)
-    leases[lease] = id
     lastLease = now
     watchForLeaks(at: now)
     counters.leases += 1

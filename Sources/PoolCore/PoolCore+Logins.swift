@@ -31,7 +31,7 @@ extension PoolCore {
     }
   }
 
-  private var wantsConnection: Bool {
+  @inline(__always) private var wantsConnection: Bool {
     guard members.count < settings.maxConnections else { return false }
     if probe.connection == nil { return wantsScout }
     // A login that hangs where nothing answers any more would be in the way of the scout.
@@ -49,7 +49,7 @@ extension PoolCore {
 
   /// When to look whether another host is the primary by now, which may be known sooner than that the probe gets no
   /// answer. Once while it is in doubt; the host in doubt is not asked, it may be in trouble enough.
-  private var lookoutDue: Instant? {
+  @inline(__always) private var lookoutDue: Instant? {
     guard insistsOnPrimary, probe.doubt == .suspected, let asked = probe.asked, probe.isProven,
       members.connecting == 0, members.count < settings.maxConnections
     else { return nil }
@@ -64,7 +64,7 @@ extension PoolCore {
   }
 
   /// Logins fail and nobody needs one: one is tried now and then, or it would be reported long after it was mended.
-  private var trialDue: Instant? {
+  @inline(__always) private var trialDue: Instant? {
     guard logins.isFailing, phase == .ready, probe.connection != nil, probe.isProven, probe.doubt == .none,
       members.connecting == 0, members.count < settings.maxConnections
     else { return nil }

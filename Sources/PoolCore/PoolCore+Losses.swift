@@ -136,7 +136,6 @@ extension PoolCore {
     if reason == .silent { probe.silentServer = member.server }
     if probe.connection == id { probeConnectionGone() }
     if ageing.successor == id { ageing = .none }
-    if case .leased(let lease) = member.state { leases[lease] = nil }
     counters.closes[reason.rawValue, default: 0] += 1
     if drain != nil, phase == .draining { drain?.closed += 1 }
     effects.append(.close(id, reason))

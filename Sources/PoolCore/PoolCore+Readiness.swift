@@ -33,7 +33,7 @@ extension PoolCore {
   }
 
   /// Why no connection can be said to answer the probe; nil while one can.
-  private var lostFault: Fault? {
+  @inline(__always) private var lostFault: Fault? {
     guard let fault = probe.report.last?.fault else { return nil }
     let isRefused = members.working == 0 && logins.isFailing
     return probe.report.failuresInRow >= settings.fall || isRefused ? fault : nil
@@ -128,7 +128,7 @@ extension PoolCore {
   }
 
   /// Ready, and something is wrong all the same. The same conditions as `degraded`, without making the list.
-  private var isDegraded: Bool {
+  @inline(__always) private var isDegraded: Bool {
     phase == .ready && (held != nil || logins.isFailing || members.current < settings.minConnections)
   }
 

@@ -20,9 +20,9 @@ extension Connection {
     let answer = await withTaskCancellationHandler {
       await withUnsafeContinuation { continuation in
         if loop.isCurrent {
-          assumeIsolated { $0.begin(number, sql, parameters, continuation) }
+          synchronously.begin(number, sql, parameters, continuation)
         } else {
-          loop.post { self.assumeIsolated { $0.begin(number, sql, parameters, continuation) } }
+          loop.post { self.synchronously.begin(number, sql, parameters, continuation) }
         }
       }
     } onCancel: {
@@ -33,13 +33,13 @@ extension Connection {
     return answer
   }
 
-  private func begin(
+  func begin(
     _ number: UInt64, _ sql: String, _ parameters: [Parameter], _ continuation: AnswerContinuation
   ) {
     if asks.cancelled.load(ordering: .relaxed) != number, case .idle(let before) = state,
       transactionStatus != .inFailedTransaction, let name = cache.name(of: sql)
     {
-      if !isQuiet(before) { read(before) }
+      readWhatCame(before)
       // What libpq refuses here it will refuse again, and then it is said why.
       if case .idle(let session) = state, (try? sendPrepared(name, parameters, session)) == true {
         planIsOutdated = false

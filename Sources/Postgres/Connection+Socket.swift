@@ -6,7 +6,7 @@ extension Connection {
   func startWatching(_ session: Session) -> SystemError? {
     do throws(SystemError) {
       watch = try loop.watch(session.descriptor) { [weak self] readiness in
-        self?.assumeIsolated { $0.socketIsReady(readiness) }
+        self?.synchronously.socketIsReady(readiness)
       }
       return nil
     } catch { return error }
@@ -18,7 +18,7 @@ extension Connection {
     watch = nil
   }
 
-  private func socketIsReady(_ readiness: Readiness) {
+  func socketIsReady(_ readiness: Readiness) {
     if readiness.contains(.read) { arrivals &+= 1 }
     switch state {
     case .idle(let session): read(session)
@@ -45,6 +45,7 @@ extension Connection {
   }
 
   func read(_ session: Session) {
+    readInTurn = loop.turn
     repeat {
       guard PQconsumeInput(session.connection) == 1 else { return lost(session) }
       handleInput(session)
@@ -53,6 +54,13 @@ extension Connection {
     guard isOpen else { return }
     // A session whose end the server has announced is over, though its socket may stand for a moment more.
     if session.isBroken || session.lastWords.code != nil { lost(session) }
+  }
+
+  /// Before a statement is sent: what the server has said meanwhile (that it ends this session, perhaps) is read first.
+  /// Then not a byte of the statement is sent into a dead connection, and it may safely run on another. What was read
+  /// in this turn of the loop is not asked for again: on its way to the server a statement meets more than that.
+  func readWhatCame(_ session: Session) {
+    if readInTurn != loop.turn, !isQuiet(session) { read(session) }
   }
 
   var isOpen: Bool {

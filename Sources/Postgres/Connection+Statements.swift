@@ -83,9 +83,7 @@ extension Connection {
       throw notSent("another statement is running on this connection; it takes one at a time")
     case .idle(let session):
       if Task.isCancelled { throw notSent("cancelled before it was sent") }
-      // What the server has said meanwhile (that it ends this session, perhaps) is read first: then not a byte of
-      // the statement is sent into a dead connection, and it may safely run on another.
-      if !isQuiet(session) { read(session) }
+      readWhatCame(session)
       guard case .idle = state else { throw unusable() }
       return session
     }

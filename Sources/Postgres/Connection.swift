@@ -32,6 +32,8 @@ public actor Connection {
   var isRowByRow = false
   /// How often something has come from the server.
   public internal(set) var arrivals: UInt64 = 0
+  /// The turn of the loop in which the socket was last read.
+  var readInTurn: UInt64 = 0
   /// The statement that the socket was last ready for.
   var heard: UInt64 = 0
   /// The statement of which it is certain that the kernel took nothing.

@@ -30,7 +30,8 @@ final class Loan: @unchecked Sendable {
   private(set) var pool: WarmPool
   private(set) var id: LeaseID
   /// Another one after a first statement that moved.
-  var connection: Connection
+  var pooled: PooledConnection
+  var connection: Connection { pooled.connection }
   /// Finds another pool for a read whose own has nothing left.
   let readers: ReadWritePool?
   /// How long its caller was ready to wait for a connection.
@@ -50,12 +51,12 @@ final class Loan: @unchecked Sendable {
   private var isOutermostForeign = false
 
   init(
-    _ pool: WarmPool, _ id: LeaseID, _ connection: Connection, patience: Duration, resetting: SessionReset,
+    _ pool: WarmPool, _ id: LeaseID, _ pooled: PooledConnection, patience: Duration, resetting: SessionReset,
     site: AcquisitionSite, readers: ReadWritePool?
   ) {
     self.pool = pool
     self.id = id
-    self.connection = connection
+    self.pooled = pooled
     self.patience = patience
     self.resetting = resetting
     self.site = site
@@ -63,10 +64,10 @@ final class Loan: @unchecked Sendable {
   }
 
   /// On the loop of that pool.
-  func move(to pool: WarmPool, _ id: LeaseID, _ connection: Connection) {
+  func move(to pool: WarmPool, _ id: LeaseID, _ pooled: PooledConnection) {
     self.pool = pool
     self.id = id
-    self.connection = connection
+    self.pooled = pooled
   }
 
   func enterForeignTransaction() {

@@ -24,7 +24,7 @@ extension WarmPool {
       // Another one may have been resumed meanwhile.
       guard acquiring.removeValue(forKey: id) != nil else { continue }
       handle(.abandon(id))
-      waiter.continuation.resume(throwing: PoolInDoubt())
+      waiter.refuse(PoolInDoubt())
     }
   }
 
@@ -34,12 +34,11 @@ extension WarmPool {
   }
 
   /// Lends a connection of this pool for what is left of a lease whose own pool has none any more.
-  func adopt(_ loan: Loan, within patience: Duration) async throws {
-    let id = try nextLease()
-    let connection = try await granted(id, by: EventLoop.now() + patience, loan.site) {
-      .acquire(id, deadline: $0)
-    }
-    loan.move(to: self, id, connection)
+  nonisolated func adopt(_ loan: Loan, within patience: Duration) async throws {
+    try Task.checkCancellation()
+    let (id, pooled) = try await granted(
+      Acquisition(.lease, by: EventLoop.now() + patience, at: loan.site))
+    loan.move(to: self, id, pooled)
   }
 
   /// Those of the URL, in its order.

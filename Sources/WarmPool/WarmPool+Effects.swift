@@ -8,7 +8,7 @@ extension WarmPool {
   static let beat: Duration = .milliseconds(500)
 
   func begin() {
-    loop.onTurnEnd = { self.assumeIsolated { $0.publishIfNeeded() } }
+    loop.onTurnEnd = { self.synchronously.publishIfNeeded() }
     handle(.begin)
     scheduleBeat()
   }
@@ -51,7 +51,7 @@ extension WarmPool {
     case .grant(let lease, let id): grant(lease, id)
     case .refuse(let lease, let why): refuse(lease, why)
     case .leaked(let lease, let id, let held):
-      leakSites[lease] = connections[id]?.site
+      leakSites[lease] = connections[id]?.acquired?.site
       tell?(.leaked(lease, id, held: held, site: leakSites[lease]))
     case .leakReturned(let lease, let id, let held):
       tell?(.leakReturned(lease, id, held: held, site: leakSites.removeValue(forKey: lease)))
@@ -78,7 +78,7 @@ extension WarmPool {
   /// threads first, which would be started for that alone, and come from there to the loop.
   @discardableResult
   func onLoop(_ work: @escaping @Sendable (isolated WarmPool) async -> Void) -> Task<Void, Never> {
-    Task(executorPreference: loop) { await work(self) }
+    Task(executorPreference: executor) { await work(self) }
   }
 
   private func login(_ id: ConnectionID, at place: LoginPlace) {
@@ -126,7 +126,7 @@ extension WarmPool {
       connection.assumeIsolated { $0.close() }
       return
     }
-    connections[id] = PooledConnection(connection: connection)
+    connections[id] = PooledConnection(id, connection)
     let ended: @Sendable (Fault) -> Void = { fault in self.assumeIsolated { $0.ended(id, fault) } }
     connection.assumeIsolated { $0.onEnd(ended) }
     tell?(
@@ -180,31 +180,32 @@ extension WarmPool {
   }
 
   private func grant(_ lease: LeaseID, _ id: ConnectionID) {
-    guard let connection = connections[id]?.connection else {
-      acquiring.removeValue(forKey: lease)?.continuation.resume(
-        throwing: PoolError(.ended, pool: core.snapshot(at: EventLoop.now()).pool))
-      return
-    }
-    if sessionsUnderWay?.connection === connection { return grantOnceFree(lease, connection, id) }
     // One that is handed on at once has just been read. What another has to say is read when all that follows from
     // the present event is done.
-    guard connection === handedBack || connection.assumeIsolated({ $0.isQuiet }) else {
-      return unquiet.append((lease, id))
+    if let handedBack, handedBack.id == id {
+      return lend(handedBack, to: acquiring.removeValue(forKey: lease))
     }
-    lend(connection, id, to: acquiring.removeValue(forKey: lease))
+    guard let pooled = connections[id] else {
+      acquiring.removeValue(forKey: lease)?.refuse(
+        PoolError(.ended, pool: core.snapshot(at: EventLoop.now()).pool))
+      return
+    }
+    if sessionsUnderWay?.connection === pooled.connection { return grantOnceFree(lease, pooled) }
+    guard pooled.connection.assumeIsolated({ $0.isQuiet }) else { return unquiet.append((lease, id)) }
+    lend(pooled, to: acquiring.removeValue(forKey: lease))
   }
 
-  private func lend(_ connection: Connection, _ id: ConnectionID, to caller: Acquisition?) {
-    connections[id]?.site = caller?.site
-    caller?.continuation.resume(returning: connection)
+  private func lend(_ pooled: PooledConnection, to caller: Acquisition?) {
+    pooled.acquired = caller
+    caller?.grant(pooled)
   }
 
   /// It was the probe's a moment ago, and a question is under way on it still.
-  private func grantOnceFree(_ lease: LeaseID, _ connection: Connection, _ id: ConnectionID) {
+  private func grantOnceFree(_ lease: LeaseID, _ pooled: PooledConnection) {
     guard let caller = acquiring.removeValue(forKey: lease) else { return }
     onLoop { pool in
-      await pool.sessionsAsked(on: connection)
-      pool.lend(connection, id, to: caller)
+      await pool.sessionsAsked(on: pooled.connection)
+      pool.lend(pooled, to: caller)
     }
   }
 
@@ -212,18 +213,18 @@ extension WarmPool {
   /// one, in its place and within its time.
   private func grantIfStanding(_ lease: LeaseID, _ id: ConnectionID) {
     guard let caller = acquiring[lease] else { return }
-    if let connection = connections[id]?.connection, connection.assumeIsolated({ $0.isStanding() }) {
-      lend(connection, id, to: acquiring.removeValue(forKey: lease))
+    if let pooled = connections[id], pooled.connection.assumeIsolated({ $0.isStanding() }) {
+      lend(pooled, to: acquiring.removeValue(forKey: lease))
     } else {
-      handle(.exchange(lease, Fault(.closed, at: .idle), deadline: caller.deadline))
+      handle(.exchange(lease, id, Fault(.closed, at: .idle), deadline: caller.deadline))
     }
   }
 
   private func refuse(_ lease: LeaseID, _ why: AcquireRefusal) {
-    guard let waiter = acquiring.removeValue(forKey: lease)?.continuation else { return }
+    guard let caller = acquiring.removeValue(forKey: lease) else { return }
     let snapshot = core.snapshot(at: EventLoop.now())
     let fault = snapshot.login.isFailing ? snapshot.login.lastFault : snapshot.probe.last?.fault
-    waiter.resume(throwing: PoolError(.acquire(why), fault: fault, pool: snapshot.pool))
+    caller.refuse(PoolError(.acquire(why), fault: fault, pool: snapshot.pool))
   }
 
   // MARK: - Time

@@ -7,65 +7,19 @@ extension WarmPool {
   /// What may be left to do on a connection that comes back; then it is closed instead.
   static let resetTimeout: Duration = .seconds(5)
 
-  /// A caller that waits for a connection.
-  struct Acquisition {
-    var continuation: UnsafeContinuation<Connection, any Error>
-    var deadline: Instant
-    var site: AcquisitionSite
-  }
-
-  /// A connection of the pool.
-  struct PooledConnection {
-    let connection: Connection
-    /// Where it was last acquired.
-    var site: AcquisitionSite?
-    /// The statement that ran there at the last beat, and whether it has been told of as unanswered.
-    var unanswered: (statement: UInt64, isTold: Bool)?
-  }
-
-  func acquire(
+  nonisolated func acquire(
     _ patience: Duration, resetting: SessionReset, by site: AcquisitionSite, for readers: ReadWritePool? = nil
   ) async throws -> Loan {
-    let id = try nextLease()
-    let connection = try await granted(id, by: EventLoop.now() + patience, site) {
-      .acquire(id, deadline: $0)
-    }
+    try Task.checkCancellation()
+    let (id, pooled) = try await granted(
+      Acquisition(.lease, by: EventLoop.now() + patience, at: site))
     let loan = Loan(
-      self, id, connection, patience: patience, resetting: resetting, site: site, readers: readers)
+      self, id, pooled, patience: patience, resetting: resetting, site: site, readers: readers)
     if Task.isCancelled {
-      release(loan)
+      giveBack(loan)
       throw CancellationError()
     }
     return loan
-  }
-
-  /// For a caller that has not given up, and has reason to wait here.
-  func nextLease() throws -> LeaseID {
-    try Task.checkCancellation()
-    guard standby == nil || core.isTrusted else { throw PoolInDoubt() }
-    lastLease += 1
-    return LeaseID(lastLease)
-  }
-
-  /// Waits until the core has answered `event` with a connection for the lease.
-  func granted(
-    _ id: LeaseID, by deadline: Instant, _ site: AcquisitionSite, _ event: (Instant) -> Event
-  ) async throws -> Connection {
-    try await withTaskCancellationHandler {
-      try await withUnsafeThrowingContinuation { continuation in
-        acquiring[id] = Acquisition(continuation: continuation, deadline: deadline, site: site)
-        handle(event(deadline))
-      }
-    } onCancel: {
-      // Runs on the loop after this turn, so the continuation above is in its place by then.
-      loop.post { self.assumeIsolated { $0.abandon(id) } }
-    }
-  }
-
-  private func abandon(_ id: LeaseID) {
-    guard let continuation = acquiring.removeValue(forKey: id)?.continuation else { return }
-    handle(.abandon(id))
-    continuation.resume(throwing: CancellationError())
   }
 
   // MARK: - Statements
@@ -112,13 +66,12 @@ extension WarmPool {
   }
 
   /// Gets another connection for a lease whose own is dead; false if none could be had.
-  private func exchange(_ loan: Loan, _ fault: Fault) async -> Bool {
+  private nonisolated func exchange(_ loan: Loan, _ fault: Fault) async -> Bool {
     let deadline = EventLoop.now() + loan.patience
-    let connection = try? await granted(loan.id, by: deadline, loan.site) {
-      .exchange(loan.id, fault, deadline: $0)
-    }
-    if let connection {
-      loan.connection = connection
+    if let grant = try? await granted(
+      Acquisition(.exchange(loan.id, loan.pooled.id, fault), by: deadline, at: loan.site))
+    {
+      loan.pooled = grant.pooled
       return true
     }
     guard let readers = loan.readers else { return false }
@@ -142,31 +95,31 @@ extension WarmPool {
   /// The caller goes on at once: a task on another thread does not wait for the loop. Whatever that task asks of the
   /// pool next comes after it.
   nonisolated func giveBack(_ loan: Loan) {
-    if loop.isCurrent { return assumeIsolated { $0.release(loan) } }
-    loop.post { self.assumeIsolated { $0.release(loan) } }
+    if loop.isCurrent { return synchronously.release(loan) }
+    loop.post { self.synchronously.release(loan) }
   }
 
   /// Takes a connection back as it was lent: what is to be undone is undone first, without the caller.
   func release(_ loan: Loan) {
-    let status = loan.connection.assumeIsolated { $0.transactionStatus }
+    let status = loan.connection.transactionStatusNow
     if status == .idle, let standby, !loan.connection.assumeIsolated({ $0.isInHotStandby }) {
       // The server says so with the end of every statement.
       let fault = Fault(
         .wrongRole, at: .role, host: standby.host.label, message: "the server is a primary now")
-      handle(.release(loan.id, reusable: false, fault))
+      handle(.release(loan.id, loan.pooled.id, reusable: false, fault))
       return standby.wasPromoted()
     }
     switch status {
     case .idle where !loan.isTagged && loan.resetting == .transaction && loan.metReadOnly == nil:
-      handedBack = loan.connection
-      handle(.release(loan.id, reusable: true, nil))
+      handedBack = loan.pooled
+      handle(.release(loan.id, loan.pooled.id, reusable: true, nil))
       handedBack = nil
     case .idle, .inTransaction, .inFailedTransaction:
       onLoop { pool in
         let isWhole = await pool.reset(loan)
-        pool.handle(.release(loan.id, reusable: isWhole, isWhole ? loan.metReadOnly : nil))
+        pool.handle(.release(loan.id, loan.pooled.id, reusable: isWhole, isWhole ? loan.metReadOnly : nil))
       }
-    default: handle(.release(loan.id, reusable: false, nil))
+    default: handle(.release(loan.id, loan.pooled.id, reusable: false, nil))
     }
   }
 

@@ -7,21 +7,18 @@ extension WarmPool {
   func listenForSilence() {
     var heard: UInt64 = 0
     var isWaiting = false
-    for index in connections.values.indices {
-      let (arrivals, statement) = connections.values[index].connection.assumeIsolated {
-        ($0.arrivals, $0.statementUnderWay)
-      }
+    for pooled in connections.values {
+      let (arrivals, statement) = pooled.connection.assumeIsolated { ($0.arrivals, $0.statementUnderWay) }
       heard &+= arrivals
-      let before = connections.values[index].unanswered
-      guard let statement, statement == before?.statement else {
-        connections.values[index].unanswered = statement.map { ($0, false) }
+      guard let statement, statement == pooled.unanswered?.statement else {
+        pooled.unanswered = statement.map { ($0, false) }
         continue
       }
-      if before?.isTold == false { isWaiting = true }
+      if pooled.unanswered?.isTold == false { isWaiting = true }
     }
     defer { self.heard = heard }
     guard isWaiting, heard == self.heard else { return }
-    for index in connections.values.indices { connections.values[index].unanswered?.isTold = true }
+    for pooled in connections.values { pooled.unanswered?.isTold = true }
     handle(.unanswered)
   }
 }

@@ -29,7 +29,7 @@ public actor WarmPool {
 
   /// The thread the pool lives on. A task that prefers it (`Task(executorPreference:)`) talks to the pool without
   /// changing threads, and must not block it.
-  public nonisolated var executor: any TaskExecutor { loop }
+  public nonisolated let executor: any TaskExecutor
 
   nonisolated let loop: EventLoop
   nonisolated let published: Mutex<Snapshot>
@@ -63,7 +63,7 @@ public actor WarmPool {
   /// Each is taken out to be resumed, so it is resumed once.
   var acquiring: [LeaseID: Acquisition] = [:]
   /// The connection of the lease that is ending.
-  var handedBack: Connection?
+  var handedBack: PooledConnection?
   /// Granted connections with something to read, which is to be read first.
   var unquiet: [(LeaseID, ConnectionID)] = []
   /// Where those were acquired that have been held too long.
@@ -102,6 +102,7 @@ public actor WarmPool {
       throw SettingsError(
         "max-connections", "the system has no descriptor or thread left for the pool: \(error)")
     }
+    executor = LoopTaskExecutor(loop)
     self.configuration = configuration
     self.tell = tell
     self.standby = standby

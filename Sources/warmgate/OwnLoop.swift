@@ -8,7 +8,7 @@ func onOwnLoop<Value: Sendable>(
   let loop = try EventLoop(name: name)
   try loop.start()
   let result = Box<Value>()
-  Task(executorPreference: loop) {
+  Task(executorPreference: LoopTaskExecutor(loop)) {
     let value = await work(loop)
     result.value.withLock { $0 = value }
     loop.stop()

@@ -57,7 +57,7 @@ import Testing
   @Test("a task that prefers it runs on it, and comes back to it after waiting")
   func taskPreference() async throws {
     try await withLoop { loop in
-      let seen = await Task(executorPreference: loop) {
+      let seen = await Task(executorPreference: LoopTaskExecutor(loop)) {
         let before = loop.isCurrent
         await Task.yield()
         let after = loop.isCurrent

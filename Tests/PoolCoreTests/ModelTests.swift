@@ -75,7 +75,7 @@ private final class OperationSequence {
     switch random.next() % 100 {
     case 0..<40: acquire()
     case 40..<60:
-      if let one = model.leased.randomElement(using: &random) { release(one.lease) }
+      if let one = model.leased.randomElement(using: &random) { release(one) }
     case 60..<66:
       if let waiter = model.line.randomElement(using: &random) { send(.abandon(waiter.lease)) }
     case 66..<68:
@@ -87,7 +87,7 @@ private final class OperationSequence {
       model.isTroubled = true
       refuses.toggle()
     case 94..<95:
-      if let one = model.leased.randomElement(using: &random) { release(one.lease, reusable: false) }
+      if let one = model.leased.randomElement(using: &random) { release(one, reusable: false) }
     case 95..<96:
       model.isDraining = true
       send(.drain(deadline: now + .seconds(5)))
@@ -105,8 +105,8 @@ private final class OperationSequence {
     send(.acquire(LeaseID(lastLease), deadline: now + patience))
   }
 
-  private func release(_ lease: LeaseID, reusable: Bool = true) {
-    send(.release(lease, reusable: reusable, nil))
+  private func release(_ one: (lease: LeaseID, id: ConnectionID), reusable: Bool = true) {
+    send(.release(one.lease, one.id, reusable: reusable, nil))
   }
 
   private func end(_ id: ConnectionID) {
@@ -123,9 +123,9 @@ private final class OperationSequence {
       send(.resume)
       model.isDraining = false
     }
-    for one in model.leased { release(one.lease) }
+    for one in model.leased { release(one) }
     advance(by: .seconds(120))
-    for one in model.leased { release(one.lease) }
+    for one in model.leased { release(one) }
     let floor = core.settings.minConnections
     if model.open.count < floor { problems.append("\(model.open.count) open, the floor is \(floor)") }
     if !model.line.isEmpty { problems.append("\(model.line.count) wait beyond any deadline") }

@@ -220,8 +220,8 @@ struct ReferencePool {
       guard free.isEmpty, !isAnyAsked else { return .none }
       if deadline <= now { return .refuse(lease, "timed_out") }
       return ahead.count >= waitingLimit ? .refuse(lease, "queue_full") : .wait(lease)
-    case .release(let lease, let reusable, let fault):
-      guard let id = leased.first(where: { $0.lease == lease })?.id else { return .none }
+    case .release(let lease, let id, let reusable, let fault):
+      guard leased.contains(where: { $0.lease == lease && $0.id == id }) else { return .none }
       change(id) {
         $0.use = .free
         $0.used = now

@@ -24,7 +24,7 @@ extension VirtualPool {
       require(members.working == well, "the count of working connections is wrong")
       require(members.current == current, "the count of current connections is wrong")
     }
-    require(core.leases.count == holders.count, "the table of leases is wrong")
+    require(members.leased == holders.count, "the count of leases is wrong")
     require(core.queue.count == line.count, "the count of waiters is wrong")
     require(core.counters.impossibleEvents == 0, "an impossible event")
     require(
@@ -32,7 +32,7 @@ extension VirtualPool {
       "callers wait although a connection is idle and could be asked")
     require(
       core.breaker.state != .open || members.working == 0, "the breaker is open while a connection works")
-    require(core.leaks.allSatisfy { core.leases[$0.lease] != nil }, "a leak that is no lease any more")
+    require(core.leaks.allSatisfy { members[$0.connection]?.state == .leased($0.lease) }, "a leak that is no lease any more")
     if core.phase == .drained {
       require(members.count == 0 && line.isEmpty, "drained with connections or waiters")
     }

@@ -177,7 +177,7 @@ final class VirtualPool {
     guard let id = connection(of: lease) else { return }
     leases[lease]?.state = .released
     holders[id] = nil
-    send(.release(lease, reusable: reusable, fault))
+    send(.release(lease, id, reusable: reusable, fault))
   }
 
   /// The lease's connection turns out to be dead at its first statement.
@@ -189,7 +189,7 @@ final class VirtualPool {
     line.insert(lease, at: line.firstIndex { $0 > lease } ?? line.endIndex)
     holders[id] = nil
     dead.insert(id)
-    send(.exchange(lease, fault, deadline: deadline))
+    send(.exchange(lease, id, fault, deadline: deadline))
   }
 
   func abandon(_ lease: LeaseID) {

@@ -152,7 +152,9 @@ final class Ends: Sendable {
               Glibc.kill(connection.backendPID, SIGTERM)
               while connection.assumeIsolated({ $0.isQuiet }) { usleep(1000) }
               continuation.resume(
-                returning: Task(executorPreference: loop) { try await connection.query("select 1") })
+                returning: Task(executorPreference: LoopTaskExecutor(loop)) {
+                  try await connection.query("select 1")
+                })
             }
           }
           await #expect { try await statement.value } throws: {
