@@ -24,6 +24,8 @@ final class Acquisition: @unchecked Sendable {
   /// Nil once it was resumed.
   fileprivate var continuation: UnsafeContinuation<Grant, any Error>?
   fileprivate var isAbandoned = false
+  /// As `Connection.Asks.answered`.
+  fileprivate let isAnswered = Atomic<Bool>(false)
 
   init(_ wish: Wish, by deadline: Instant, at site: AcquisitionSite) {
     self.wish = wish
@@ -34,10 +36,14 @@ final class Acquisition: @unchecked Sendable {
   /// Each is the end of it: what comes later is ignored.
   func grant(_ pooled: PooledConnection) {
     guard let lease else { return }
+    isAnswered.store(true, ordering: .releasing)
     continuation.take()?.resume(returning: (lease, pooled))
   }
 
-  func refuse(_ error: any Error) { continuation.take()?.resume(throwing: error) }
+  func refuse(_ error: any Error) {
+    isAnswered.store(true, ordering: .releasing)
+    continuation.take()?.resume(throwing: error)
+  }
 }
 
 extension WarmPool {
@@ -46,7 +52,8 @@ extension WarmPool {
   /// The caller's task goes to the loop by one post and comes back with the answer. As a call of this actor it would
   /// go there and back twice, and on the loop itself be queued for each of these ways.
   nonisolated func granted(_ caller: Acquisition) async throws -> Acquisition.Grant {
-    try await withTaskCancellationHandler {
+    defer { _ = caller.isAnswered.load(ordering: .acquiring) }
+    return try await withTaskCancellationHandler {
       try await withUnsafeThrowingContinuation { continuation in
         if loop.isCurrent {
           synchronously.ask(for: caller, continuation)
