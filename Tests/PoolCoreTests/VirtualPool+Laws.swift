@@ -32,7 +32,9 @@ extension VirtualPool {
       "callers wait although a connection is idle and could be asked")
     require(
       core.breaker.state != .open || members.working == 0, "the breaker is open while a connection works")
-    require(core.leaks.allSatisfy { members[$0.connection]?.state == .leased($0.lease) }, "a leak that is no lease any more")
+    require(
+      core.leaks.allSatisfy { members[$0.connection]?.state == .leased($0.lease) },
+      "a leak that is no lease any more")
     if core.phase == .drained {
       require(members.count == 0 && line.isEmpty, "drained with connections or waiters")
     }
