@@ -69,5 +69,6 @@ let package = Package(
     tests("WarmgateTests", ["warmgate", "WarmPool", "Health", "PoolCore", "Support"]),
     tests("EndToEndTests", ["warmgate", "Support"]),
     tests("ChaosTests", ["WarmPool", "Support"]),
+    tests("FleetTests", ["warmgate", "CLibpq", "Support"]),
   ]
 )

@@ -5,7 +5,9 @@ extension PoolCore {
     alarms.login = nil
     guard begun, isServing else { return }
     while wantsConnection {
-      guard members.connecting < (probe.connection == nil ? 1 : logins.limit) else { return }
+      // Beside the scout nobody; one while it is not known whether there is room for more.
+      let isUncertain = probe.connection == nil || headroom.asked != nil
+      guard members.connecting < (isUncertain ? 1 : logins.limit) else { return }
       guard now >= logins.notBefore else {
         alarms.login = logins.notBefore
         return
