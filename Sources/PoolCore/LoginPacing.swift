@@ -2,11 +2,15 @@
 struct LoginPacing: Sendable {
   private(set) var report = LoginReport()
   /// Two at a time gain what there is to gain; more only multiply the latency of each. One, after a sign that the
-  /// server has trouble.
+  /// server has trouble, or a crowd before it.
   private(set) var limit = 1
   private(set) var notBefore: Instant = .origin
+  /// There is a crowd before the server: only who has no connection at all tries before.
+  private(set) var crowdedUntil: Instant = .origin
   /// While logins fail: when one is tried although nobody needs it.
   private(set) var trialDue: Instant = .origin
+  /// The shortest login there was.
+  private var best: Duration?
   private var firstFailure: Instant?
   private var repeated = 0
   /// When the credentials were last seen to change.
@@ -29,7 +33,10 @@ struct LoginPacing: Sendable {
 
   mutating func wait(until: Instant) { notBefore = max(notBefore, until) }
 
-  mutating func succeeded(begun: Instant, took: Duration, at now: Instant) {
+  /// `patience`: how long a login may take.
+  mutating func succeeded(
+    begun: Instant, took: Duration, patience: Duration, at now: Instant, random: inout RandomSource
+  ) {
     report.failuresInRow = 0
     report.lastSuccessAt = now
     report.lastTook = took
@@ -37,9 +44,13 @@ struct LoginPacing: Sendable {
     repeated = 0
     // It says nothing of what was lost while it was under way.
     if let unmendedLoss, begun <= unmendedLoss { return }
-    notBefore = .origin
-    limit = 2
     unmendedLoss = nil
+    notBefore = .origin
+    let pause = Crowd.pause(took: took, patience: patience)
+    crowdedUntil = pause > .zero ? now + pause.scaled(by: 0.7 + 0.6 * random.fraction()) : .origin
+    let best = min(best ?? took, took)
+    self.best = best
+    limit = Crowd.isSeen(took: took, best: best) ? 1 : 2
   }
 
   /// The server has slots, whatever was refused before.

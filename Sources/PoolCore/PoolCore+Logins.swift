@@ -8,8 +8,10 @@ extension PoolCore {
       // Beside the scout nobody; one while it is not known whether there is room for more.
       let isUncertain = probe.connection == nil || headroom.asked != nil
       guard members.connecting < (isUncertain ? 1 : logins.limit) else { return }
-      guard now >= logins.notBefore else {
-        alarms.login = logins.notBefore
+      let notBefore =
+        probe.connection == nil ? logins.notBefore : max(logins.notBefore, logins.crowdedUntil)
+      guard now >= notBefore else {
+        alarms.login = notBefore
         return
       }
       logIn(at: now)
@@ -79,7 +81,8 @@ extension PoolCore {
   ) {
     guard let member = members[id], member.state == .connecting else { return }
     let failures = logins.report.failuresInRow
-    logins.succeeded(begun: member.since, took: took, at: now)
+    logins.succeeded(
+      begun: member.since, took: took, patience: settings.connectTimeout, at: now, random: &random)
     counters.loginsSucceeded += 1
     if failures > 0 { effects.append(.loginsWork(after: failures)) }
     if probe.connection == nil { breaker.scoutArrived() }

@@ -5,12 +5,12 @@ import Testing
   @Test("the scout is alone until it has logged in and answered the probe")
   func scoutAlone() {
     var server = VirtualServer()
-    server.loginLatency = .milliseconds(700)
+    server.loginLatency = .milliseconds(400)
     server.queryLatency = .milliseconds(300)
     var settings = PoolSettings()
     settings.minConnections = 5
     let pool = VirtualPool(settings, server: server)
-    pool.advance(by: .milliseconds(999))
+    pool.advance(by: .milliseconds(699))
     #expect(pool.attempts.count == 1)
     #expect(pool.probes.count == 1)
     pool.advance(by: .milliseconds(1))
