@@ -70,7 +70,7 @@ struct Server {
       head = 0
     }
     busy += 1
-    return (login, model.cost(busy: busy, waiting: waiting).scaled(by: slowness))
+    return (login, model.cost(busy: busy).scaled(by: slowness))
   }
 
   /// A worker is done. `wanted`: there is a client who takes the session.

@@ -24,7 +24,7 @@ public struct ServerModel: Hashable, Sendable {
   var capacity: Int { max(0, slots - reserved) }
 
   /// How long a worker takes for a login, when so many are busy with it.
-  func cost(busy: Int, waiting: Int) -> Duration {
+  func cost(busy: Int) -> Duration {
     let full = Double(workers) / loginsPerSecond
     guard workers > 1 else { return Duration.seconds(1).scaled(by: full) }
     let share = Double(busy - 1) / Double(workers - 1)

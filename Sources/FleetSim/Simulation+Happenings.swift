@@ -7,11 +7,11 @@ extension Simulation {
     if part.duration > .zero { agenda.add(.happeningEnds(Int32(index)), at: now + part.duration) }
     switch part {
     case .warm(let share):
-      for _ in 0..<share.of(setup.instances) {
+      for _ in 0..<stillMissing(share) {
         let spread = Duration.nanoseconds(Int64.random(in: 0..<5_000_000_000, using: &random))
         agenda.add(.begin(seat: addSeat()), at: now + spread)
       }
-    case .start(let share): for _ in 0..<share.of(setup.instances) { tell(addSeat(), .begin) }
+    case .start(let share): for _ in 0..<stillMissing(share) { tell(addSeat(), .begin) }
     case .roll(let share): beginRollout(atOnce: max(1, share.of(setup.instances)))
     case .outage(let down, let starting):
       goDown(for: down, starting: starting, Fault(.closed, at: .idle))
@@ -41,6 +41,11 @@ extension Simulation {
     case .partition: for seat in partitions.removeValue(forKey: Int32(index)) ?? [] { reconnect(seat) }
     }
     giveWork()
+  }
+
+  /// There are never more than the fleet has, but for a rollout.
+  private func stillMissing(_ share: Share) -> Int {
+    min(share.of(setup.instances), max(0, setup.instances - seats.count))
   }
 
   private mutating func goDown(for down: Duration, starting: Duration, _ fault: Fault) {
