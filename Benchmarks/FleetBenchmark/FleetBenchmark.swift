@@ -26,6 +26,10 @@ struct FleetBenchmark {
     getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     let seconds = Double(took.components.seconds) + Double(took.components.attoseconds) / 1e18
     print(instances, seconds, Double(usage.ru_maxrss) / 1024, outcome?.events ?? 0)
-    if let outcome { print(outcome.peakArrivals, outcome.wasted, outcome.allHaveOne as Any, outcome.allFull as Any, outcome.timesIdeal as Any, outcome.refusedPerSecond as Any, outcome.ready, outcome.violations) }
+    if let outcome {
+      print(
+        outcome.peakArrivals, outcome.wasted, outcome.allHaveOne as Any, outcome.allFull as Any,
+        outcome.timesIdeal as Any, outcome.refusedPerSecond as Any, outcome.ready, outcome.violations)
+    }
   }
 }

@@ -54,9 +54,11 @@ public struct Chart: Sendable {
     "\(setup.scenario.name): \(setup.instances) instances × \(setup.connections) connections, seed \(setup.seed)"
   }
 
-  private func style(_ colours: [String], ground: String, ink: String, faint: String, shade: String) -> String {
+  private func style(_ colours: [String], ground: String, ink: String, faint: String, shade: String) -> String
+  {
     let lines = colours.enumerated().map { ".s\($0.offset) { stroke: \($0.element) }" }
-    return ([".ground { fill: \(ground) } text { fill: \(ink) } .faint { stroke: \(faint) }"]
+    return
+      ([".ground { fill: \(ground) } text { fill: \(ink) } .faint { stroke: \(faint) }"]
       + [".shade { fill: \(shade) }"] + lines).joined(separator: "\n")
   }
 
@@ -98,13 +100,16 @@ public struct Chart: Sendable {
     if isLogarithmic { marks = [0, most] + [1, 10, 100, 1000, 10_000].filter { $0 < most / 2 } }
     for value in marks {
       let at = tenths(height(value))
-      text += "<line class=\"faint\" x1=\"\(Self.left)\" x2=\"\(Self.left + Self.width)\" y1=\"\(at)\" y2=\"\(at)\"/>"
+      text +=
+        "<line class=\"faint\" x1=\"\(Self.left)\" x2=\"\(Self.left + Self.width)\" y1=\"\(at)\" y2=\"\(at)\"/>"
       text += "<text x=\"\(Self.left - 6)\" y=\"\(at)\" dy=\"4\" text-anchor=\"end\">\(value)</text>\n"
     }
     let seconds = Double(steps) / 10
-    let every = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600].first { seconds / Double($0) <= 12 } ?? 7200
+    let every =
+      [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600].first { seconds / Double($0) <= 12 } ?? 7200
     for second in stride(from: 0, through: Int(seconds), by: every) {
-      text += "<text x=\"\(tenths(across(second * 10)))\" y=\"\(bottom + 15)\" text-anchor=\"middle\">\(second) s</text>\n"
+      text +=
+        "<text x=\"\(tenths(across(second * 10)))\" y=\"\(bottom + 15)\" text-anchor=\"middle\">\(second) s</text>\n"
     }
     for (number, outcome) in outcomes.enumerated().reversed() {
       let values = outcome.series[keyPath: series]

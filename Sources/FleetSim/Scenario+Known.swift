@@ -34,7 +34,8 @@ extension Scenario {
 
   static let leakAndRelease = Scenario(
     name: "leak-and-release",
-    summary: "all instances start while others leak sessions until 9 of 10 slots are theirs; freed after 60 s",
+    summary:
+      "all instances start while others leak sessions until 9 of 10 slots are theirs; freed after 60 s",
     parts: [
       Part(at: .zero, .occupy(.percent(90), for: .seconds(60))), Part(at: .seconds(1), .start(.all)),
     ])

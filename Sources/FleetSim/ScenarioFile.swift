@@ -120,7 +120,8 @@ private struct LineReader {
 
   private mutating func factor() throws(ScenarioError) -> Double {
     let word = words.popFirst().map(String.init)
-    guard let word, word.hasSuffix("x"), let number = count(String(word.dropLast())), (2...1000).contains(number)
+    guard let word, word.hasSuffix("x"), let number = count(String(word.dropLast())),
+      (2...1000).contains(number)
     else { throw error("\(quoted(word)): give how many times slower, 2x to 1000x") }
     return Double(number)
   }
@@ -134,7 +135,9 @@ private struct LineReader {
     let word = words.popFirst().map(String.init)
     let units: [(String, Int)] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)]
     for (unit, milliseconds) in units {
-      guard let word, word.hasSuffix(unit), let number = count(String(word.dropLast(unit.count))) else { continue }
+      guard let word, word.hasSuffix(unit), let number = count(String(word.dropLast(unit.count))) else {
+        continue
+      }
       let (product, overflow) = number.multipliedReportingOverflow(by: milliseconds)
       guard !overflow, .milliseconds(product) <= Scenario.longest else {
         throw error("\(quoted(word)): give at most 24h")

@@ -15,7 +15,7 @@ extension Simulation {
     let old = seats.indices.filter { seats[$0].stage == .running }.map { Int32($0) }
     guard rollout == nil, !old.isEmpty else { return }
     rollout = Rollout(old: old.reversed(), toStart: old.count, firstNew: Int32(seats.count))
-    tally.isRolling = true
+    tally.rolloutBegins()
     for _ in 0..<min(atOnce, old.count) { startNext() }
   }
 

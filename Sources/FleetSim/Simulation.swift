@@ -49,7 +49,7 @@ struct Simulation<Instance: SimulatedInstance> {
       tally.sessions = server.sessions
     }
     tally.finish(at: now)
-    checkLiveness()
+    checkLaws()
     return tally.outcome(setup, strategy, server: server)
   }
 

@@ -70,6 +70,12 @@ struct Tally {
 
   mutating func broken(_ law: String) { if violations.count < 20 { violations.append(law) } }
 
+  /// All of them are to be had anew.
+  mutating func rolloutBegins() {
+    isRolling = true
+    missing = live * connections
+  }
+
   // MARK: - Logins
 
   mutating func loginArrived(_ refusal: Refusal?, at now: Instant) {

@@ -38,12 +38,16 @@ struct SimulationReport: Sendable {
         + "\(model.connectTimeout.settingText), the server does not notice", "",
     ]
     let width = outcomes.map(\.strategy.rawValue.count).max() ?? 0
-    let table = [[""] + Self.columns.map(\.title)] + outcomes.map { outcome in
-      [outcome.strategy.rawValue] + Self.columns.map { $0.text(outcome) }
-    }
+    let table =
+      [[""] + Self.columns.map(\.title)]
+      + outcomes.map { outcome in
+        [outcome.strategy.rawValue] + Self.columns.map { $0.text(outcome) }
+      }
     let widths = Self.columns.indices.map { column in table.map { $0[column + 1].count }.max() ?? 0 }
     for row in table {
-      let cells = zip(row.dropFirst(), widths).map { "  " + String(repeating: " ", count: $1 - $0.count) + $0 }
+      let cells = zip(row.dropFirst(), widths).map {
+        "  " + String(repeating: " ", count: $1 - $0.count) + $0
+      }
       lines.append(row[0].padded(to: width) + cells.joined())
     }
     return lines + [""] + legend + notBest
@@ -60,7 +64,9 @@ struct SimulationReport: Sendable {
 
   /// Where ours is not the best of those compared.
   private var notBest: [String] {
-    guard let ours = outcomes.first(where: { $0.strategy == .warmgate }), outcomes.count > 1 else { return [] }
+    guard let ours = outcomes.first(where: { $0.strategy == .warmgate }), outcomes.count > 1 else {
+      return []
+    }
     var worse: [String] = []
     for column in Self.columns {
       let cost = column.cost(ours) ?? .infinity
@@ -69,7 +75,8 @@ struct SimulationReport: Sendable {
       let names = better.map { "\($0.strategy.rawValue) \(column.text($0))" }.joined(separator: ", ")
       worse.append("  \(column.title): \(names)")
     }
-    return worse.isEmpty ? ["warmgate is the best, or as good, in every column."] : ["Better than warmgate:"] + worse
+    return worse.isEmpty
+      ? ["warmgate is the best, or as good, in every column."] : ["Better than warmgate:"] + worse
   }
 
   /// The scenarios and strategies there are.
