@@ -7,11 +7,11 @@ extension Simulation {
     if part.duration > .zero { agenda.add(.happeningEnds(Int32(index)), at: now + part.duration) }
     switch part {
     case .warm(let share):
-      for _ in 0..<stillMissing(share) {
+      for _ in recruits(share) {
         let spread = Duration.nanoseconds(Int64.random(in: 0..<5_000_000_000, using: &random))
         agenda.add(.begin(seat: addSeat()), at: now + spread)
       }
-    case .start(let share): for _ in 0..<stillMissing(share) { tell(addSeat(), .begin) }
+    case .start(let share): for _ in recruits(share) { tell(addSeat(), .begin) }
     case .roll(let share): beginRollout(atOnce: max(1, share.of(setup.instances)))
     case .outage(let down, let starting):
       goDown(for: down, starting: starting, Fault(.closed, at: .idle))
@@ -44,8 +44,10 @@ extension Simulation {
   }
 
   /// There are never more than the fleet has, but for a rollout.
-  private func stillMissing(_ share: Share) -> Int {
-    min(share.of(setup.instances), max(0, setup.instances - seats.count))
+  private mutating func recruits(_ share: Share) -> Range<Int> {
+    let before = recruited
+    recruited += min(share.of(setup.instances), setup.instances - recruited)
+    return before..<recruited
   }
 
   private mutating func goDown(for down: Duration, starting: Duration, _ fault: Fault) {
@@ -53,6 +55,6 @@ extension Simulation {
     let run = server.run
     agenda.add(.serverStarts(run: run), at: now + down)
     agenda.add(.serverStarted(run: run), at: now + down + starting)
-    for seat in seats.indices where seats[seat].stage != .gone { cut(Int32(seat), fault) }
+    for seat in seats.indices { cut(Int32(seat), fault) }
   }
 }

@@ -13,6 +13,8 @@ struct Simulation<Instance: SimulatedInstance> {
   var seats: [Seat<Instance>] = []
   var tally: Tally
   var random: RandomSource
+  /// Instances that have come, but for those of a rollout.
+  var recruited = 0
   var rollout: Rollout?
   var partitions: [Int32: [Int32]] = [:]
   private var effects: [Effect] = []

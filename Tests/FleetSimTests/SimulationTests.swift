@@ -18,16 +18,13 @@ import Testing
   }
 
   @Test(
-    "the same seed gives the same outcome and the same picture, another seed another",
+    "the same seed gives the same outcome and the same picture",
     arguments: Strategy.allCases)
   func deterministic(strategy: Strategy) throws {
     let setup = try setup("partial-partition", 20)
     let (first, second) = (strategy.run(setup), strategy.run(setup))
     #expect(first == second)
     #expect(Chart(setup, [first]).svg == Chart(setup, [second]).svg)
-    var other = setup
-    other.seed = 2
-    #expect(strategy.run(other) != first)
   }
 
   @Test(
