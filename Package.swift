@@ -55,7 +55,7 @@ let package = Package(
       swiftSettings: swiftSettings),
 
     .executableTarget(
-      name: "FleetBenchmark", dependencies: ["FleetSim"], path: "Benchmarks/FleetBenchmark",
+      name: "FleetBenchmark", dependencies: ["FleetSim", "PoolCore"], path: "Benchmarks/FleetBenchmark",
       swiftSettings: swiftSettings),
 
     .target(name: "CSupport", path: "Tests/CSupport"),
@@ -73,7 +73,7 @@ let package = Package(
       swiftSettings: swiftSettings),
     tests("HealthTests", ["Health", "Support"]),
     tests("FleetSimTests", ["FleetSim"]),
-    tests("WarmgateTests", ["warmgate", "WarmPool", "Health", "PoolCore", "Support"]),
+    tests("WarmgateTests", ["warmgate", "WarmPool", "Health", "FleetSim", "PoolCore", "Support"]),
     tests("EndToEndTests", ["warmgate", "Support"]),
     tests("ChaosTests", ["WarmPool", "Support"]),
   ]

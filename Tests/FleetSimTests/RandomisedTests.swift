@@ -13,7 +13,7 @@ import Testing
     "whatever happens, no instance is above its maximum, and each is ready in the end where there is room")
   func fleets() {
     let replayed = Self.environment["WARMGATE_TEST_SEED"].flatMap(UInt64.init)
-    let count = Self.environment["WARMGATE_TEST_FLEETS"].flatMap(UInt64.init) ?? 1000
+    let count = Self.environment["WARMGATE_TEST_FLEETS"].flatMap(UInt64.init) ?? 10_000
     for seed in replayed.map({ [$0] }) ?? Array(1...max(1, count)) {
       let setup = Self.setup(seed)
       let outcome = Strategy.warmgate.run(setup)
