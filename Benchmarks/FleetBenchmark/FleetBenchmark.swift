@@ -5,11 +5,13 @@ import PoolCore
 /// What the fleet simulator costs as the fleet grows: 100, 1,000 and 10,000 instances with 10 connections each, through
 /// an outage of 30 s. The server grows with the fleet, so that the same story is told of each; then the largest once more
 /// on the server that does not. Exits 1 if that takes more than `mostSeconds` or `mostMemory`, or the cost grows faster
-/// than n log n.
+/// than n log n times `bound`.
 @main
 struct FleetBenchmark {
   static let mostSeconds = 60.0
   static let mostMemory = 1024.0
+  /// A hundred pools fit into a processor's cache, ten thousand do not.
+  static let bound = 1.5
   /// As many as 200 instances have in the README.
   static let loginsPerInstance = 0.75
 
@@ -26,8 +28,10 @@ struct FleetBenchmark {
       print(padded(hundredths(ratio), 12))
     }
     let seconds = measure(10_000, rate: ServerModel(slots: 0).loginsPerSecond)
-    print("\n\nat most \(Int(mostSeconds)) s and \(Int(mostMemory)) MiB for the last, at most 1 to n log n")
-    let isGood = seconds <= mostSeconds && memory <= mostMemory && ratio <= 1
+    print(
+      "\n\nat most \(Int(mostSeconds)) s and \(Int(mostMemory)) MiB for the last, at most \(bound) to n log n"
+    )
+    let isGood = seconds <= mostSeconds && memory <= mostMemory && ratio <= bound
     if !isGood { print("ABOVE") }
     exit(isGood ? 0 : 1)
   }

@@ -35,7 +35,7 @@ extension Scenario {
   static let leakAndRelease = Scenario(
     name: "leak-and-release",
     summary:
-      "all instances start while others leak sessions until 9 of 10 slots are theirs; freed after 60 s",
+      "all instances start while others hold 9 of 10 slots, which they leak for 60 s",
     parts: [
       Part(at: .zero, .occupy(.percent(90), for: .seconds(60))), Part(at: .seconds(1), .start(.all)),
     ])

@@ -7,13 +7,13 @@ extension Command {
     name: "simulate", operands: "SCENARIO",
     summary: "plays a fleet through an outage, in virtual time, beside other pools",
     details:
-      "Runs the pool's own decisions, thousands of times over, against a model of PostgreSQL: slots, a queue for logins, "
-      + "workers. Nothing is connected to. The same seed gives the same answer. --list names the scenarios. A SCENARIO "
-      + "with a slash or a dot in it is a file of your own, a line for each thing that happens, # before a comment: "
-      + Scenario.forms.map { "\"\($0)\"" }.joined(separator: ", ")
-      + ". SHARE is a number such as 40, a share such as 25%, or all. TIME is since the beginning; warm instances have "
-      + "all their connections by then. roll replaces all instances, SHARE of them at a time. occupy is of the server's "
-      + "slots, by others.",
+      "Runs the pool's own decisions, thousands of times over, against a model of PostgreSQL: slots, workers, and a queue "
+      + "for logins. Nothing is connected to, and the same seed gives the same answer. --list names the scenarios. One "
+      + "with a slash or a dot in its name is a file of your own, with a line for each thing that happens. TIME is since "
+      + "the beginning; instances that are warm have all their connections by then. SHARE is a number such as 40, a "
+      + "part such as 25%, or all. roll replaces every instance, so many at a time; occupy is of the server's slots, by "
+      + "others; a partition hides so many instances from the server.",
+    fileLines: Scenario.forms + ["# a comment"],
     options: [
       Option(name: "instances", placeholder: "NUMBER", meaning: "of the fleet; needed"),
       Option(

@@ -25,6 +25,8 @@ struct Command: Sendable {
   let summary: String
   /// Further sentences for `help COMMAND`.
   var details = ""
+  /// Lines of a file that it reads, each in its own form.
+  var fileLines: [String] = []
   /// It takes the settings of `serve` as options, and reads their variables.
   var takesSettings = false
   var options: [Option] = []
