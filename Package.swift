@@ -76,5 +76,6 @@ let package = Package(
     tests("WarmgateTests", ["warmgate", "WarmPool", "Health", "FleetSim", "PoolCore", "Support"]),
     tests("EndToEndTests", ["warmgate", "Support"]),
     tests("ChaosTests", ["WarmPool", "Support"]),
+    tests("FleetTests", ["warmgate", "CLibpq", "Support"]),
   ]
 )

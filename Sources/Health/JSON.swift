@@ -40,6 +40,9 @@ public enum JSON: Hashable, Sendable {
   /// `null` for nil.
   public static func string(_ text: String?) -> JSON { text.map(JSON.string) ?? .null }
 
+  /// `null` for nil.
+  public static func int(_ number: Int?) -> JSON { number.map(JSON.int) ?? .null }
+
   /// The value as one line, without a space or line break outside strings.
   public var text: String {
     var text = ""

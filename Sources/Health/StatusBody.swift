@@ -42,6 +42,7 @@ struct StatusBody {
       ],
       "probe": probe(snapshot, now),
       "login": login(snapshot.login, now),
+      "slots": slots(snapshot, now),
       "drain": snapshot.drain?.json(at: now) ?? .null,
       "breaker": breaker(snapshot, now, clock),
       "leaks": .array(snapshot.leaks.map { leak($0, now, clock) }),
@@ -71,6 +72,21 @@ struct StatusBody {
       "last_fault": login.lastFault?.json(withDetail: true) ?? .null,
       "last_fault_age": login.lastFaultAt.map { .seconds(now - $0) } ?? .null,
       "next_in": login.notBefore.map { .seconds(max(.zero, $0 - now)) } ?? .null,
+    ]
+  }
+
+  private func slots(_ snapshot: Snapshot, _ now: Instant) -> JSON {
+    let (report, reading) = (snapshot.room, snapshot.room.reading)
+    func limit(_ limit: ServerRoom.Limit?) -> JSON {
+      limit.map { ["limit": .int($0.limit), "used": .int($0.used)] } ?? .null
+    }
+    return [
+      "max": .int(reading?.maxConnections), "reserved": .int(reading?.reserved),
+      "used": .int(reading.map { $0.used + 1 }), "role": limit(reading?.role),
+      "database": limit(reading?.database), "age": report.readAt.map { .seconds(now - $0) } ?? .null,
+      "needed": .int(report.needed),
+      "next_look_in": report.nextLook.map { .seconds(max(.zero, $0 - now)) } ?? .null,
+      "hidden": .string(snapshot.roomHidden),
     ]
   }
 

@@ -8,6 +8,8 @@ public enum Event: Sendable {
   case loggedIn(ConnectionID, host: HostID, server: ServerID? = nil, took: Duration)
   /// A login has failed.
   case loginFailed(ConnectionID, Fault)
+  /// What the server said of its room; nil if it cannot be read.
+  case roomAnswered(ConnectionID, ServerRoom?)
   /// The probe query, with everything that is asked besides it, was answered as wanted.
   case probeAnswered(ConnectionID)
   /// `usable`: the connection itself still works, as after an SQL error.
@@ -48,6 +50,8 @@ public enum Effect: Sendable {
   case abandonLogin(ConnectionID)
   /// Ask the probe query. Ends in `probeAnswered` or `probeFailed`, unless closed before.
   case probe(ConnectionID)
+  /// Ask how much room the server has. Ends in `roomAnswered`, unless closed before.
+  case askRoom(ConnectionID)
   /// Ask an empty query. Ends in `verified` or `ended`, unless closed before.
   case verify(ConnectionID)
   /// End the connection.
@@ -79,6 +83,10 @@ public enum Effect: Sendable {
   case transition(Transition)
   /// A fault of a kind that was not there before: for the log.
   case fault(Fault, during: FaultContext)
+  /// The server has too little room, and logins wait for it: for the log. Said once.
+  case noSlots(ServerRoom, needed: Int)
+  /// There is room again: for the log.
+  case slotsFree
   /// Logins work again after failures: for the log.
   case loginsWork(after: Int)
 
@@ -136,6 +144,8 @@ public enum CloseReason: String, Hashable, Sendable, CaseIterable {
   case idleTimeout = "idle_timeout"
   /// It is at another host than the probe's connection.
   case otherHost = "other_host"
+  /// The server has no room for the whole floor, and this is not kept without the rest.
+  case noSlots = "no_slots"
   /// Another database cluster answers now than the one it is connected to.
   case otherCluster = "other_cluster"
   /// Idle when a drain closed the pool.

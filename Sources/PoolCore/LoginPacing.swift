@@ -42,6 +42,11 @@ struct LoginPacing: Sendable {
     unmendedLoss = nil
   }
 
+  /// The server has slots, whatever was refused before.
+  mutating func roomFound() {
+    if report.isFailing, report.lastFault?.sqlState == .tooManyConnections { notBefore = .origin }
+  }
+
   /// The probe was answered.
   mutating func proven(at now: Instant) {
     if provenSince == nil { provenSince = now }

@@ -5,7 +5,9 @@ extension PoolCore {
     alarms.login = nil
     guard begun, isServing else { return }
     while wantsConnection {
-      guard members.connecting < (probe.connection == nil ? 1 : logins.limit) else { return }
+      // Beside the scout nobody; one while it is not known whether there is room for more.
+      let isUncertain = probe.connection == nil || headroom.asked != nil
+      guard members.connecting < (isUncertain ? 1 : logins.limit) else { return }
       guard now >= logins.notBefore else {
         alarms.login = logins.notBefore
         return
@@ -35,7 +37,7 @@ extension PoolCore {
     guard members.count < settings.maxConnections else { return false }
     if probe.connection == nil { return wantsScout }
     // A login that hangs where nothing answers any more would be in the way of the scout.
-    guard probe.isProven, probe.doubt == .none else { return false }
+    guard probe.isProven, probe.doubt == .none, headroom.hold == nil else { return false }
     let wanted = max(
       settings.minConnections - members.current, queue.count - members.checking, ageing == .due ? 1 : 0)
     return members.connecting < wanted
@@ -65,7 +67,8 @@ extension PoolCore {
 
   /// Logins fail and nobody needs one: one is tried now and then, or it would be reported long after it was mended.
   @inline(__always) private var trialDue: Instant? {
-    guard logins.isFailing, phase == .ready, probe.connection != nil, probe.isProven, probe.doubt == .none,
+    guard logins.isFailing, headroom.hold == nil, phase == .ready, probe.connection != nil, probe.isProven,
+      probe.doubt == .none,
       members.connecting == 0, members.count < settings.maxConnections
     else { return nil }
     return max(logins.notBefore, logins.trialDue)
@@ -131,6 +134,7 @@ extension PoolCore {
     logins.failed(fault, begun: member.since, at: now, random: &random)
     record(fault, during: .login, at: now)
     if ageing == .opening(id) { ageing = .none }
+    if fault.sqlState == .tooManyConnections { slotsRefused(at: now) }
     witnessFailed(id, fault, at: now)
   }
 

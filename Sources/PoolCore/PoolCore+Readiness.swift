@@ -118,6 +118,7 @@ extension PoolCore {
     case .draining: return [.draining]
     case .drained: return [.drained]
     case .warming:
+      if let noSlots { return [noSlots] }
       let fault = probe.report.failuresInRow > 0 ? probe.report.last?.fault : nil
       let because = logins.isFailing ? logins.report.lastFault : fault
       return [.warming(open: members.current, min: settings.minConnections, because: because)]
@@ -137,7 +138,11 @@ extension PoolCore {
     guard phase == .ready else { return [] }
     var list: [Reason] = []
     if let held { list.append(.held(held.fault)) }
-    if logins.isFailing, let fault = logins.report.lastFault { list.append(.loginFailing(fault)) }
+    if let noSlots {
+      list.append(noSlots)
+    } else if logins.isFailing, let fault = logins.report.lastFault {
+      list.append(.loginFailing(fault))
+    }
     if members.current < settings.minConnections {
       list.append(.belowFloor(open: members.current, min: settings.minConnections))
     }

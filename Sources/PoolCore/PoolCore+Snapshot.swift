@@ -16,6 +16,7 @@ extension PoolCore {
     snapshot.probe = probe.report
     snapshot.login = logins.report
     snapshot.login.notBefore = alarms.login
+    snapshot.room = roomReport
     snapshot.drain = drain
     snapshot.breaker = breakerReport
     snapshot.leaks = leaks

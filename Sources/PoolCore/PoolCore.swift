@@ -6,6 +6,7 @@
 ///
 /// The rules are in the extensions beside this file, one idea each:
 /// - `PoolCore+Logins`: when to open a connection
+/// - `PoolCore+Room`: whether the server has slots for what is needed
 /// - `PoolCore+Probe`: asking the database, witnesses, and what counts as lost
 /// - `PoolCore+Readiness`: phases, hysteresis, and what to say when the database is lost
 /// - `PoolCore+Leases`: callers that acquire and release
@@ -35,6 +36,7 @@ public struct PoolCore: Sendable {
   /// New connections go where the probe's connection is.
   var probe = Probe()
   var logins = LoginPacing()
+  var headroom = Headroom()
   var ageing = Ageing.none
   var lastPruned: Instant?
   var shutdownSigns = ShutdownSigns()
@@ -90,6 +92,9 @@ public struct PoolCore: Sendable {
     var probeDeadline: Instant?
     var witnessLate: Instant?
     var login: Instant?
+    var room: Instant?
+    var giveBack: Instant?
+    var scoutLeaves: Instant?
     var hold: Instant?
     var upkeep: Instant?
     var verifyDeadline: Instant?
@@ -115,6 +120,9 @@ public struct PoolCore: Sendable {
     take(alarms.probeDeadline)
     take(alarms.witnessLate)
     take(alarms.login)
+    take(alarms.room)
+    take(alarms.giveBack)
+    take(alarms.scoutLeaves)
     take(alarms.hold)
     take(alarms.upkeep)
     take(alarms.verifyDeadline)
@@ -142,6 +150,7 @@ public struct PoolCore: Sendable {
     case .loggedIn(let id, let host, let server, let took):
       loggedIn(id, host: host, server: server, took: took, at: now)
     case .loginFailed(let id, let fault): loginFailed(id, fault, at: now)
+    case .roomAnswered(let id, let room): roomAnswered(id, room, at: now)
     case .probeAnswered(let id): probeAnswered(id, at: now)
     case .probeFailed(let id, let fault, let usable): probeFailed(id, fault, usable: usable, at: now)
     case .unanswered: askProbe(doubted: true, at: now)
@@ -185,6 +194,10 @@ public struct PoolCore: Sendable {
     if due(&alarms.drain) { advanceDrain(at: now) }
     if due(&alarms.upkeep) { upkeep(at: now) }
     if due(&alarms.leak) { reportLeaks(at: now) }
+    if due(&alarms.giveBack) { giveBackSlots(at: now) }
+    if due(&alarms.scoutLeaves) { leaveServer(at: now) }
+    // What these wait for is decided after every event.
+    _ = due(&alarms.room)
     _ = due(&alarms.hold)
     _ = due(&alarms.login)
   }
@@ -198,6 +211,7 @@ public struct PoolCore: Sendable {
     considerProbe(at: now)
     serveWaiters(at: now)
     judge(at: now)
+    considerRoom(at: now)
     considerLogins(at: now)
     considerBreaker(at: now)
     noteDegradation(at: now)

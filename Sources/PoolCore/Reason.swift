@@ -4,6 +4,8 @@ public enum Reason: Hashable, Sendable {
   case starting
   /// Fewer than `min` connections, or no answered probe yet, with what stands in the way.
   case warming(open: Int, min: Int, because: Fault?)
+  /// The server has too few free slots for as many sessions as are needed.
+  case noSlots(ServerRoom, needed: Int)
   /// The probe got no good answer, `--fall` times in a row.
   case probeFailed(Fault)
   /// No connection is left and a new login failed.
@@ -26,6 +28,7 @@ public enum Reason: Hashable, Sendable {
     switch self {
     case .starting: "starting"
     case .warming: "warming"
+    case .noSlots: "no_slots"
     case .probeFailed: "probe_failed"
     case .databaseLost: "database_lost"
     case .belowFloor: "below_floor"
@@ -42,7 +45,7 @@ public enum Reason: Hashable, Sendable {
     switch self {
     case .warming(_, _, let fault): fault
     case .probeFailed(let fault), .databaseLost(let fault), .loginFailing(let fault), .held(let fault): fault
-    case .starting, .belowFloor, .draining, .drained, .stalled: nil
+    case .starting, .noSlots, .belowFloor, .draining, .drained, .stalled: nil
     }
   }
 
@@ -58,6 +61,7 @@ public enum Reason: Hashable, Sendable {
     case .starting: "starting"
     case .warming(let open, let min, let because):
       because == nil ? "warming \(open)/\(min)" : "warming \(open)/\(min), \(fault)"
+    case .noSlots(let room, let needed): "no slots: \(room.shortage), \(needed) more needed"
     case .probeFailed: "probe failed: \(fault)"
     case .databaseLost: "database lost: \(fault)"
     case .belowFloor(let open, let min): "\(open)/\(min) connections open"

@@ -16,7 +16,7 @@ enum RetryPace: Hashable, Sendable {
   /// The server is alive and says that it is about to accept logins.
   private static let starting = backOff(base: .milliseconds(100), cap: .seconds(2))
   /// The server is full: knocking makes it worse.
-  private static let full = backOff(base: .seconds(1), cap: .seconds(30))
+  static let full = backOff(base: .seconds(1), cap: .seconds(30))
   /// Wrong settings.
   private static let configuration = steady(from: .seconds(30), to: .seconds(60))
 

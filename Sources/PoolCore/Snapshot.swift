@@ -25,6 +25,10 @@ public struct Snapshot: Sendable {
   public var probe: ProbeReport
   /// Whether new logins work.
   public var login: LoginReport
+  /// Whether the server has slots.
+  public var room = RoomReport()
+  /// Why that cannot be read; nil if it can, or was not asked.
+  public var roomHidden: String?
   /// How far the drain has come; nil if there is none.
   public var drain: DrainProgress?
   /// Whether callers are refused at once.
@@ -239,6 +243,28 @@ public struct LoginReport: Hashable, Sendable {
 
   /// The last attempt failed.
   public var isFailing: Bool { failuresInRow > 0 }
+}
+
+/// The server's room: as it was last read, and whether logins wait for it.
+public struct RoomReport: Hashable, Sendable {
+  /// Nil before it was read, and where it cannot be.
+  public var reading: ServerRoom?
+  /// When that was.
+  public var readAt: Instant?
+  /// How many sessions there was too little room for: logins wait. Nil if they do not.
+  public var needed: Int?
+  /// When it is read again; set while logins wait.
+  public var nextLook: Instant?
+
+  /// What is known of it.
+  public init(
+    reading: ServerRoom? = nil, readAt: Instant? = nil, needed: Int? = nil, nextLook: Instant? = nil
+  ) {
+    self.reading = reading
+    self.readAt = readAt
+    self.needed = needed
+    self.nextLook = nextLook
+  }
 }
 
 /// How far a drain has come. Counts are of leases.

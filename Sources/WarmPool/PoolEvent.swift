@@ -20,6 +20,12 @@ public enum PoolEvent: Sendable {
   case retired(Retirement)
   /// The server does not tell which database cluster it is, and why: that another one answers is not noticed.
   case clusterHidden(Fault)
+  /// The server has too little room for so many sessions, and logins wait for it. Said once.
+  case noSlots(ServerRoom, needed: Int)
+  /// There is room again.
+  case slotsFree
+  /// How many sessions the server has cannot be read, and why: what it refuses is all that is known of its room.
+  case roomHidden(String)
   /// Callers are refused at once from now on (open; half-open while an attempt is under way), or no longer (closed).
   case breaker(BreakerReport, from: BreakerReport.State)
   /// A session at the server, this instance's or a neighbour's, is idle in a transaction for longer than `leakAfter`.

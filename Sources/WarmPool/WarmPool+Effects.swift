@@ -45,6 +45,7 @@ extension WarmPool {
     case .login(let id, let place): login(id, at: place)
     case .abandonLogin(let id): logins.removeValue(forKey: id)?.cancel()
     case .probe(let id): ask(id)
+    case .askRoom(let id): askRoom(id)
     case .verify(let id): verify(id)
     case .close(let id, let reason): close(id, reason)
     case .cut(let id, let fault): connections[id]?.connection.assumeIsolated { $0.cut(because: fault) }
@@ -67,6 +68,8 @@ extension WarmPool {
     case .resumeRefused(let why): resumeRefusal = why
     case .retired(let retirement): tell?(.retired(retirement))
     case .transition(let transition): tell?(.transition(transition))
+    case .noSlots(let room, let needed): tell?(.noSlots(room, needed: needed))
+    case .slotsFree: tell?(.slotsFree)
     case .fault(let fault, let context): tell?(.fault(fault, during: context))
     case .loginsWork(let failures): tell?(.loginsWork(after: failures))
     }
@@ -144,7 +147,7 @@ extension WarmPool {
   private func ask(_ id: ConnectionID) {
     guard let connection = connections[id]?.connection else { return }
     questions[id] = onLoop { pool in
-      await pool.sessionsAsked(on: connection)
+      await pool.asideAnswered(on: connection)
       let answer = await pool.question.ask(connection)
       guard pool.connections[id]?.connection === connection else { return }
       pool.questions[id] = nil
@@ -163,7 +166,7 @@ extension WarmPool {
     guard let connection = connections[id]?.connection else { return }
     questions[id] = onLoop { pool in
       var failure: Fault?
-      await pool.sessionsAsked(on: connection)
+      await pool.asideAnswered(on: connection)
       do throws(QueryError) { try await connection.ping() } catch { failure = error.fault }
       guard pool.connections[id]?.connection === connection else { return }
       pool.questions[id] = nil
@@ -190,7 +193,7 @@ extension WarmPool {
         PoolError(.ended, pool: core.snapshot(at: EventLoop.now()).pool))
       return
     }
-    if sessionsUnderWay?.connection === pooled.connection { return grantOnceFree(lease, pooled) }
+    if aside?.connection === pooled.connection { return grantOnceFree(lease, pooled) }
     guard pooled.connection.assumeIsolated({ $0.isQuiet }) else { return unquiet.append((lease, id)) }
     lend(pooled, to: acquiring.removeValue(forKey: lease))
   }
@@ -204,7 +207,7 @@ extension WarmPool {
   private func grantOnceFree(_ lease: LeaseID, _ pooled: PooledConnection) {
     guard let caller = acquiring.removeValue(forKey: lease) else { return }
     onLoop { pool in
-      await pool.sessionsAsked(on: pooled.connection)
+      await pool.asideAnswered(on: pooled.connection)
       pool.lend(pooled, to: caller)
     }
   }
@@ -276,6 +279,7 @@ extension WarmPool {
     var snapshot = core.snapshot(at: now)
     snapshot.sessionLeaks = sessionWatch.report
     snapshot.clusterHidden = clusterHidden
+    snapshot.roomHidden = roomHidden
     for index in snapshot.leaks.indices {
       snapshot.leaks[index].site = leakSites[snapshot.leaks[index].lease]?.description
     }

@@ -8,9 +8,6 @@ extension WarmPool {
   struct SessionWatch {
     let question: SessionQuestion
     var next: Instant
-    /// What has not been answered by then is cancelled at the server, so that the next probe finds the connection
-    /// free: it follows after 250 ms at the earliest.
-    static let patience: Duration = .milliseconds(200)
     /// It is asked less and less often where it gets no answer: errors only fill the server's log.
     static let longestInterval: Duration = .seconds(600)
     /// Of one reading; all of them are counted.
@@ -20,25 +17,14 @@ extension WarmPool {
     var failuresInRow = 0
   }
 
-  /// A question of this kind may still be under way on a connection that is wanted for another: it takes one
-  /// statement at a time. The wait counts as time of the one who waits.
-  func sessionsAsked(on connection: Connection) async {
-    if let underWay = sessionsUnderWay, underWay.connection === connection {
-      await underWay.task.value
-    }
-  }
-
   /// After the probe was answered on this connection, if it still is the probe's.
   func askForSessions(_ id: ConnectionID) {
     let now = EventLoop.now()
-    guard now >= sessionWatch.next, sessionsUnderWay == nil, core.phase == .ready,
+    guard now >= sessionWatch.next, aside == nil, core.phase == .ready,
       core.probeConnection == id, questions[id] == nil, let connection = connections[id]?.connection
     else { return }
     let before = sessionWatch.report.limits
-    let timer = loop.schedule(at: now + SessionWatch.patience) {
-      connection.assumeIsolated { $0.requestCancel() }
-    }
-    let task = onLoop { pool in
+    askAside(on: connection) { pool in
       do throws(QueryError) {
         pool.took(try await pool.sessionWatch.question.ask(connection))
         pool.sessionWatch.failuresInRow = 0
@@ -53,13 +39,10 @@ extension WarmPool {
       let interval = pool.sessionWatch.question.interval
       let doubled = interval.scaled(by: Double(1 << min(pool.sessionWatch.failuresInRow, 10)))
       pool.sessionWatch.next = EventLoop.now() + min(doubled, max(interval, SessionWatch.longestInterval))
-      pool.loop.cancel(timer)
-      pool.sessionsUnderWay = nil
       let limits = pool.sessionWatch.report.limits
       if limits != before, !limits.isEmpty { pool.tell?(.sessionsHidden(limits)) }
       pool.needsPublishing = true
     }
-    sessionsUnderWay = (connection, task)
   }
 
   private func took(_ reading: SessionReading) {

@@ -54,8 +54,10 @@ public actor WarmPool {
   var questions: [ConnectionID: Task<Void, Never>] = [:]
 
   var sessionWatch: SessionWatch
-  /// Its question, and where it is asked: beside it, because every grant looks at this.
-  var sessionsUnderWay: (connection: Connection, task: Task<Void, Never>)?
+  /// What is asked on the probe's connection between two probes, one question at a time.
+  var aside: (number: UInt64, connection: Connection, task: Task<Void, Never>)?
+  /// Why the server's room cannot be read, when it was last asked.
+  var roomHidden: String?
   /// Why the server does not say which cluster it is, when it was last asked.
   var clusterHidden: Fault?
 

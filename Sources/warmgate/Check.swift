@@ -226,7 +226,7 @@ struct Check {
   private mutating func room(_ connection: Connection) async {
     let start = Moment.now()
     do throws(QueryError) {
-      guard let room = try await ServerRoom.ask(connection) else {
+      guard let room = try await RoomQuestion.ask(connection).room else {
         report.add(.init(name: "room", outcome: .warning, text: "the server does not tell its limits"))
         return
       }

@@ -1,6 +1,7 @@
 import EventLoop
 import PoolCore
 import Postgres
+import WarmPool
 
 extension Command {
   static let plan = Command(
@@ -116,13 +117,15 @@ extension FleetRoom {
     _ connector: Connector, named prefixes: [String], others: Int?
   ) async throws(Fault) -> FleetRoom {
     let connection = try await connector.login()
-    let room: ServerRoom?
-    do throws(QueryError) { room = try await ServerRoom.ask(connection, besides: prefixes) } catch {
+    let answer: RoomQuestion.Answer
+    do throws(QueryError) { answer = try await RoomQuestion.ask(connection, besides: prefixes) } catch {
       await connection.close()
       throw error.fault
     }
     await connection.close()
-    guard let room else { throw Fault(.unexpectedAnswer, at: .session, message: "it does not tell them") }
+    guard let room = answer.room else {
+      throw Fault(.unexpectedAnswer, at: .session, message: "it does not tell them")
+    }
     return FleetRoom(room, others: others)
   }
 }

@@ -1,3 +1,5 @@
+import PoolCore
+
 /// What the server has for a fleet: its slots and limits, without what others use of them.
 struct FleetRoom: Hashable, Sendable {
   struct Limit: Hashable, Sendable {

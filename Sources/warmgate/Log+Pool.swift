@@ -26,6 +26,10 @@ extension Log {
     case .retired(let retirement): retired(retirement)
     case .clusterHidden(let fault):
       info("the server does not say which cluster it is", ["fault": .string(fault.detail)])
+    case .noSlots(let room, let needed):
+      note(.warn, "no slots: logins wait", ["needed": .int(needed), "server": .string(room.text)])
+    case .slotsFree: info("the server has slots again")
+    case .roomHidden(let why): info("the server's room cannot be read", ["reason": .string(why)])
     case .breaker(let report, let from): breaker(report, from: from)
     case .sessionLeaked(let leak): sessionLeak(.warn, "a session leaks: idle in a transaction", leak)
     case .sessionLeakEnded(let leak): sessionLeak(.info, "a session no longer leaks", leak)

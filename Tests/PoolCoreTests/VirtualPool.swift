@@ -58,6 +58,7 @@ final class VirtualPool {
 
   var hasBeenReady = false
 
+  private(set) var roomReadings = 0
   private var pending: [Pending] = []
   private var orders = 0
   private var lastLease: UInt64 = 0
@@ -122,7 +123,11 @@ final class VirtualPool {
     now = max(now, next)
     if let answer = pending.last, answer.at <= now {
       pending.removeLast()
-      send(answer.event)
+      if case .roomAnswered(let id, _) = answer.event {
+        send(.roomAnswered(id, server.room(with: sessions.count)))
+      } else {
+        send(answer.event)
+      }
     } else {
       send(.wake)
     }
@@ -219,7 +224,10 @@ final class VirtualPool {
         broken("\(id) logs in beside a scout")
       }
       if !core.isServing { broken("\(id) logs in while closing") }
+      if core.headroom.hold != nil, core.probe.connection != nil { broken("\(id) logs in without room") }
       switch server.login {
+      case .answers where server.isFull(with: sessions.count + connecting.count - 1):
+        schedule(.loginFailed(id, .full), after: server.loginLatency, of: id)
       case .answers:
         let host = if case .only(let host) = place { host } else { server.host }
         let event: Event =
@@ -243,6 +251,12 @@ final class VirtualPool {
         schedule(.probeFailed(id, fault, usable: false), after: server.queryLatency, of: id)
       case .silent: break
       }
+    case .askRoom(let id):
+      mustBeOpen(id, "is asked for room")
+      roomReadings += 1
+      if probeIsPending(id) { broken("\(id) is asked for room while it is probed") }
+      // As the server is when it answers.
+      schedule(.roomAnswered(id, nil), after: server.queryLatency, of: id)
     case .verify(let id):
       mustBeOpen(id, "is verified")
       switch server.queries[id] ?? server.emptyQuery {
@@ -271,7 +285,7 @@ final class VirtualPool {
       if leases[lease]?.state != .waiting { broken("\(lease) is refused and did not wait") }
       leases[lease]?.state = .refused(why)
       line.removeAll { $0 == lease }
-    case .leaked, .leakReturned, .breaker, .retired: break
+    case .leaked, .leakReturned, .breaker, .retired, .noSlots, .slotsFree: break
     case .drained, .drainTakenBack, .resumed, .resumeRefused, .transition, .fault, .loginsWork: break
     }
   }
@@ -289,6 +303,15 @@ final class VirtualPool {
     leases[lease]?.state = .granted(id)
     leases[lease]?.grantedAt = now
     holders[id] = lease
+  }
+
+  private func probeIsPending(_ id: ConnectionID) -> Bool {
+    pending.contains {
+      switch $0.event {
+      case .probeAnswered(id), .probeFailed(id, _, _): true
+      default: false
+      }
+    }
   }
 
   private func mustBeOpen(_ id: ConnectionID, _ what: String) {

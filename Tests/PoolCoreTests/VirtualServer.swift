@@ -34,6 +34,19 @@ struct VirtualServer {
   var queries: [ConnectionID: Query] = [:]
   var queryLatency: Duration = .milliseconds(1)
 
+  /// Nil: it does not tell how many sessions it has, and takes as many as come.
+  var slots: Int?
+  /// Sessions of others.
+  var foreign = 0
+  /// How many it does not tell of: they are still authenticating.
+  var unseen = 0
+
+  func isFull(with own: Int) -> Bool { slots.map { foreign + unseen + own >= $0 } ?? false }
+
+  func room(with own: Int) -> ServerRoom? {
+    slots.map { ServerRoom(maxConnections: $0, reserved: 0, used: foreign + own - 1) }
+  }
+
   func id(at host: HostID) -> ServerID? {
     cluster.map { ServerID($0, started: start ?? Int64(host.index)) }
   }

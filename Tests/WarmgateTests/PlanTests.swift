@@ -3,6 +3,7 @@ import PoolCore
 import Support
 import Testing
 
+@testable import WarmPool
 @testable import warmgate
 
 @Suite struct PlanTests {
@@ -88,11 +89,11 @@ import Testing
 
   @Test("whatever a server answers can be counted with")
   func counts() {
-    #expect(ServerRoom.count(from: "100") == 100)
-    #expect(ServerRoom.count(from: "-1") == -1)
-    #expect(ServerRoom.count(from: "\(Int.max)") == 1_000_000_000)
-    #expect(ServerRoom.count(from: "\(Int.min)") == -1)
-    #expect(ServerRoom.count(from: "many") == nil)
+    #expect(RoomQuestion.count(from: "100") == 100)
+    #expect(RoomQuestion.count(from: "-1") == -1)
+    #expect(RoomQuestion.count(from: "\(Int.max)") == 1_000_000_000)
+    #expect(RoomQuestion.count(from: "\(Int.min)") == -1)
+    #expect(RoomQuestion.count(from: "many") == nil)
   }
 
   @Test("a fleet that fits exits 0, one that does not 1 and says what would")

@@ -1,0 +1,138 @@
+/// The server's room. An instance that warms, or was refused for want of slots, reads how many sessions there are and
+/// how many there may be, on the connection it has; while there is too little for what it needs, it does not knock.
+///
+/// Room is claimed whole: with less than the rest of the floor, none of it is taken, and what was taken already is given
+/// back, but for the probe's connection. Otherwise a fleet that does not fit would share all slots among instances of
+/// which none is ready.
+struct Headroom: Sendable {
+  /// As it was last read; nil while it is not known, or cannot be.
+  var reading: ServerRoom?
+  var readAt: Instant?
+  /// The question that is under way.
+  var asked: (on: ConnectionID, at: Instant)?
+  /// It was asked in this warming.
+  var isAskedForFloor = false
+  /// Logins wait for room.
+  var hold: Hold?
+
+  struct Hold: Sendable {
+    var since: Instant
+    /// Readings that showed too little, in a row.
+    var shortages = 0
+    /// How many sessions were needed when that was last read; nil before.
+    var needed: Int?
+  }
+}
+
+extension PoolCore {
+  /// What is given back is given back within this time: not by all instances at once, and before long.
+  static let givesBackWithin: Duration = .seconds(2)
+  /// A connection that is alone, on a server without a free slot, is given up after so long: others have too little too.
+  static let scoutLeavesAfter: ClosedRange<Duration> = .seconds(30)...(.seconds(60))
+  /// It comes back within this time.
+  static let scoutReturnsWithin: Duration = .seconds(10)
+
+  /// How many sessions are wanted besides those that are open: the whole rest of the floor, or one more.
+  private var neededSlots: Int { max(settings.minConnections - members.current, 1) }
+
+  mutating func considerRoom(at now: Instant) {
+    guard isServing, let id = probe.connection else {
+      headroom.asked = nil
+      (alarms.room, alarms.giveBack, alarms.scoutLeaves) = (nil, nil, nil)
+      if !isServing { headroom = Headroom() }
+      return
+    }
+    if headroom.asked?.on != id { headroom.asked = nil }
+    // Between two probes: the connection takes one question at a time.
+    guard probe.isProven, probe.asked == nil, headroom.asked == nil else { return }
+    if phase == .warming, !headroom.isAskedForFloor {
+      guard members.current < settings.minConnections else { return }
+      // Beside the first logins, not before them: alone, an instance is as quick as without.
+      askRoom(on: id, at: now)
+    } else if headroom.hold != nil, alarms.room == nil {
+      askRoom(on: id, at: now)
+    }
+  }
+
+  private mutating func askRoom(on id: ConnectionID, at now: Instant) {
+    headroom.asked = (id, now)
+    headroom.isAskedForFloor = true
+    effects.append(.askRoom(id))
+  }
+
+  /// `nil`: it cannot be read. Then logins go on as the server's refusals let them.
+  mutating func roomAnswered(_ id: ConnectionID, _ room: ServerRoom?, at now: Instant) {
+    guard let asked = headroom.asked, asked.on == id, probe.connection == id else { return }
+    headroom.asked = nil
+    headroom.reading = room
+    headroom.readAt = room == nil ? nil : now
+    // Logins under way are perhaps counted already.
+    guard let room, room.free - 1 < neededSlots - members.connecting else {
+      // What has been refused since then was not read.
+      if let hold = headroom.hold, hold.needed == nil, hold.since >= asked.at { return }
+      return endHold()
+    }
+    var hold = headroom.hold ?? Headroom.Hold(since: now)
+    hold.shortages += 1
+    let isNews = hold.needed == nil
+    hold.needed = neededSlots
+    headroom.hold = hold
+    alarms.room =
+      now
+      + RetryPace.full.delay(
+        failures: hold.shortages, failingFor: now - hold.since, random: &random)
+    if isNews { effects.append(.noSlots(room, needed: neededSlots)) }
+    guard phase == .warming else { return }
+    if members.current > 1, alarms.giveBack == nil {
+      alarms.giveBack = now + random.duration(from: .zero, to: Self.givesBackWithin)
+    } else if members.current == 1, room.free <= 1, alarms.scoutLeaves == nil {
+      let (from, to) = (Self.scoutLeavesAfter.lowerBound, Self.scoutLeavesAfter.upperBound)
+      alarms.scoutLeaves = now + random.duration(from: from, to: to)
+    }
+  }
+
+  private mutating func endHold() {
+    (alarms.room, alarms.giveBack, alarms.scoutLeaves) = (nil, nil, nil)
+    if headroom.hold?.needed != nil { effects.append(.slotsFree) }
+    headroom.hold = nil
+    logins.roomFound()
+  }
+
+  /// A login was refused for want of slots: no other one without a reading, and that after a pause.
+  mutating func slotsRefused(at now: Instant) {
+    guard probe.connection != nil else { return }
+    if headroom.hold == nil { headroom.hold = Headroom.Hold(since: now) }
+    alarms.room = max(logins.notBefore, alarms.room ?? now)
+  }
+
+  /// Nobody is ready on half a pool, and the slots may be what another one needs to be ready.
+  mutating func giveBackSlots(at now: Instant) {
+    guard phase == .warming, headroom.hold != nil else { return }
+    for id in members.idle { close(id, .noSlots) }
+  }
+
+  /// Perhaps connections like this one are all that fill the server.
+  mutating func leaveServer(at now: Instant) {
+    guard phase == .warming, headroom.hold != nil, members.count == 1, let id = probe.connection,
+      let reading = headroom.reading, reading.free <= 1
+    else { return }
+    close(id, .noSlots)
+    logins.wait(until: now + random.duration(from: .zero, to: Self.scoutReturnsWithin))
+  }
+
+  /// Why no login is begun, as far as it is known, while one is wanted.
+  var noSlots: Reason? {
+    guard let needed = headroom.hold?.needed, let reading = headroom.reading,
+      logins.isFailing || members.current < settings.minConnections,
+      // Nothing worse is known since.
+      members.open > 0 || !logins.isFailing || logins.report.lastFault?.sqlState == .tooManyConnections
+    else { return nil }
+    return .noSlots(reading, needed: needed)
+  }
+
+  var roomReport: RoomReport {
+    RoomReport(
+      reading: headroom.reading, readAt: headroom.readAt, needed: headroom.hold?.needed,
+      nextLook: headroom.hold == nil ? nil : alarms.room)
+  }
+}
