@@ -29,6 +29,8 @@ struct Agenda {
     case loginDeadline(seat: Int32, id: UInt32)
     /// The answer to the probe query.
     case probeAnswer(seat: Int32, id: UInt32)
+    /// The answer to the question how much room there is, as there is then.
+    case roomAnswer(seat: Int32, id: UInt32)
     /// The answer to the empty query.
     case verifyAnswer(seat: Int32, id: UInt32)
     /// Callers have waited long enough on connections that are cut off.

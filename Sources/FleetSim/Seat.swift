@@ -35,6 +35,8 @@ struct Seat<Instance: SimulatedInstance> {
   var open = 0
   var isReady = false
   var hasBeenReady = false
+  /// It holds its logins because the server has no room for them.
+  var saysNoSlots = false
   var hasNoNetwork = false
   /// Sessions that the instance gave up while it had no network: the server does not know yet.
   var unclosed = 0

@@ -45,6 +45,11 @@ struct Server {
   /// Slots that nobody holds, seen or unseen.
   var free: Int { max(0, model.capacity - used - busy - waiting) }
 
+  /// What it tells one of the fleet that asks on a session. Logins that it works on, it does not see.
+  var roomForOne: ServerRoom {
+    ServerRoom(maxConnections: model.slots, reserved: model.reserved, used: max(0, used - 1))
+  }
+
   /// Nil: let in, and told of when it is done.
   mutating func arrive(_ login: Login) -> Refusal? {
     switch condition {

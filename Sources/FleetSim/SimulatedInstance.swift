@@ -12,6 +12,9 @@ protocol SimulatedInstance: Sendable {
   /// Whether it says that traffic may come.
   var saysReady: Bool { get }
 
+  /// It has no connection to ask on: a login is how it learns anything.
+  var isScouting: Bool { get }
+
   /// It asks on its connections by itself, and so notices silence. One that does not learns it from its callers, when
   /// they give up.
   static var asksItself: Bool { get }
@@ -19,5 +22,6 @@ protocol SimulatedInstance: Sendable {
 
 extension PoolCore: SimulatedInstance {
   var saysReady: Bool { phase == .ready }
+  var isScouting: Bool { probeConnection == nil }
   static var asksItself: Bool { true }
 }

@@ -1,7 +1,7 @@
 import PoolCore
 
-/// What must hold whatever happens. That no instance is above its maximum is looked after at each login; the rest here,
-/// at the end.
+/// What must hold whatever happens. That no instance is above its maximum, and none knocks while it says that there are
+/// no slots, is looked after at each login; the rest here, at the end.
 extension Simulation {
   mutating func checkLaws() {
     let known = seats.reduce(0) { $0 + $1.links.count { $0.state == .open } + $1.unclosed }

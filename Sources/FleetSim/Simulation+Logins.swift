@@ -5,6 +5,9 @@ extension Simulation {
   mutating func logIn(_ seat: Int32, _ id: UInt32) {
     let place = Int(seat)
     if seats[place].links.count >= setup.connections { tally.broken("an instance logs in above its maximum") }
+    if seats[place].saysNoSlots, !seats[place].instance.isScouting {
+      tally.broken("an instance logs in while it says that there are no slots")
+    }
     var link = Seat<Instance>.Link(id: id, state: .connecting, since: now)
     if seats[place].hasNoNetwork { link.state = .unheard }
     seats[place].links.append(link)

@@ -72,6 +72,8 @@ struct Simulation<Instance: SimulatedInstance> {
     case .loginDeadline(let seat, let id): loginDeadline(seat, id)
     case .probeAnswer(let seat, let id):
       if hears(seat, id) { tell(seat, .probeAnswered(ConnectionID(UInt64(id)))) }
+    case .roomAnswer(let seat, let id):
+      if hears(seat, id) { tell(seat, .roomAnswered(ConnectionID(UInt64(id)), server.roomForOne)) }
     case .verifyAnswer(let seat, let id):
       if hears(seat, id) { tell(seat, .verified(ConnectionID(UInt64(id)))) }
     case .callersGiveUp(let seat):
@@ -106,11 +108,16 @@ struct Simulation<Instance: SimulatedInstance> {
     case .probe(let id):
       let id = UInt32(truncatingIfNeeded: id.number)
       if hears(seat, id) { agenda.add(.probeAnswer(seat: seat, id: id), at: now + setup.model.latency) }
+    case .askRoom(let id):
+      let id = UInt32(truncatingIfNeeded: id.number)
+      if hears(seat, id) { agenda.add(.roomAnswer(seat: seat, id: id), at: now + setup.model.latency) }
     case .verify(let id):
       let id = UInt32(truncatingIfNeeded: id.number)
       if hears(seat, id) { agenda.add(.verifyAnswer(seat: seat, id: id), at: now + setup.model.latency) }
     case .close(let id, _): close(seat, UInt32(truncatingIfNeeded: id.number))
     case .drained: gone(seat)
+    case .noSlots: seats[Int(seat)].saysNoSlots = true
+    case .slotsFree: seats[Int(seat)].saysNoSlots = false
     case .cut, .grant, .refuse, .leaked, .leakReturned, .drainTakenBack, .resumed, .resumeRefused: break
     case .breaker, .retired, .transition, .fault, .loginsWork: break
     }

@@ -27,6 +27,20 @@ import Testing
     #expect(server.arrive(login(5)) == nil)
   }
 
+  @Test("whoever asks for room hears of sessions but its own, of others' too, and not of logins under way")
+  func room() {
+    var server = server(slots: 10, reserved: 3)
+    server.admit()
+    #expect(server.roomForOne == ServerRoom(maxConnections: 10, reserved: 3, used: 0))
+    server.occupy(2)
+    _ = server.arrive(login(1))
+    _ = server.takeNext()
+    _ = server.arrive(login(2))
+    #expect(server.roomForOne == ServerRoom(maxConnections: 10, reserved: 3, used: 2))
+    server.finish(wanted: true)
+    #expect(server.roomForOne.used == 3)
+  }
+
   @Test("a login whose client has gone is worked on like any other, and leaves no session")
   func wasted() {
     var server = server(slots: 5)

@@ -23,6 +23,7 @@ struct PolicyInstance<Policy: LoginPolicy>: SimulatedInstance {
   static var asksItself: Bool { false }
   var nextWake: Instant? { isEnding ? nil : policy.nextWake }
   var saysReady: Bool { open > 0 }
+  var isScouting: Bool { open == 0 }
 
   mutating func handle(_ event: Event, at now: Instant, into buffer: inout [Effect]) {
     buffer.removeAll(keepingCapacity: true)
