@@ -19,8 +19,8 @@ struct Agenda {
     case begin(seat: Int32)
     /// The instance wants to be told the time.
     case wake(seat: Int32)
-    /// The server has done its part of a login, if it still is the same run of the server.
-    case served(seat: Int32, id: UInt32, run: UInt32)
+    /// A worker of the server is done, if the ticket is still good.
+    case worked(ticket: UInt32)
     /// The answer to a login that needs no work: one made before the story begins.
     case admitted(seat: Int32, id: UInt32)
     /// The answer to a login that the server turned away.

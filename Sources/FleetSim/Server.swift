@@ -20,9 +20,17 @@ struct Server {
     var id: UInt32
   }
 
+  /// A login in the hands of a worker.
+  struct Work {
+    var login: Login
+    /// Another one whenever its end has become another one.
+    var ticket: UInt32
+    var ends: Instant
+  }
+
   let model: ServerModel
   private(set) var condition = Condition.up
-  /// Counted up by every start: what was under way belongs to the run before, and never ends.
+  /// Counted up whenever it goes down.
   private(set) var run: UInt32 = 0
   /// The fleet's sessions, including those whose client has gone and the network hides it.
   private(set) var sessions = 0
@@ -30,14 +38,16 @@ struct Server {
   private(set) var foreign = 0
   /// So many others want; what they do not get at once they take as it comes free.
   private var foreignWanted = 0
-  /// Logins that are being worked on.
-  private(set) var busy = 0
+  private var work: [Work] = []
+  private var tickets: UInt32 = 0
   private var queue: [Login] = []
   private var head = 0
   private(set) var slowness = 1.0
 
   init(_ model: ServerModel) { self.model = model }
 
+  /// Logins that are being worked on.
+  var busy: Int { work.count }
   /// Logins that wait for a worker.
   var waiting: Int { queue.count - head }
   /// Sessions that anybody can see.
@@ -65,8 +75,8 @@ struct Server {
   /// Before the story begins there is time for everybody.
   mutating func admit() { sessions += 1 }
 
-  /// The next login that a worker takes, and how long that will take; nil if there is none, or no worker is free.
-  mutating func takeNext() -> (login: Login, takes: Duration)? {
+  /// The next login that a worker takes; nil if there is none, or no worker is free.
+  mutating func takeNext(at now: Instant) -> Work? {
     guard condition == .up, busy < model.workers, head < queue.count else { return nil }
     let login = queue[head]
     head += 1
@@ -74,14 +84,20 @@ struct Server {
       queue.removeFirst(head)
       head = 0
     }
-    busy += 1
-    return (login, model.cost(busy: busy).scaled(by: slowness))
+    tickets += 1
+    let takes = model.cost(busy: busy + 1).scaled(by: slowness)
+    work.append(Work(login: login, ticket: tickets, ends: now + takes))
+    return work.last
   }
 
-  /// A worker is done. `wanted`: there is a client who takes the session.
-  mutating func finish(wanted: Bool) {
-    busy -= 1
-    if wanted { sessions += 1 }
+  /// A worker is done with this login, which still has its slot: `settle` follows. Nil if the work was ended before, or
+  /// ends at another time.
+  func done(_ ticket: UInt32) -> Login? { work.first { $0.ticket == ticket }?.login }
+
+  /// The login becomes a session, or nothing if there is no client to take it.
+  mutating func settle(_ ticket: UInt32, isWanted: Bool) {
+    work.removeAll { $0.ticket == ticket }
+    if isWanted { sessions += 1 }
     takeForeign()
   }
 
@@ -95,7 +111,8 @@ struct Server {
   mutating func goDown() {
     condition = .down
     run += 1
-    (sessions, foreign, busy) = (0, 0, 0)
+    (sessions, foreign) = (0, 0)
+    work = []
     queue = []
     head = 0
   }
@@ -120,6 +137,15 @@ struct Server {
     foreign += min(foreignWanted - foreign, free)
   }
 
-  mutating func slow(by factor: Double) { slowness *= factor }
-  mutating func recover(from factor: Double) { slowness /= factor }
+  /// Everything takes so many times as long from now on, or so many times less: also what is left of the work under way,
+  /// which ends as is said here.
+  mutating func slow(by factor: Double, at now: Instant) -> [Work] {
+    slowness *= factor
+    for index in work.indices {
+      tickets += 1
+      work[index].ticket = tickets
+      work[index].ends = now + (work[index].ends - now).scaled(by: factor)
+    }
+    return work
+  }
 }

@@ -18,7 +18,7 @@ extension Simulation {
     case .restart(let down, let starting):
       goDown(for: down, starting: starting, Fault(.server(.adminShutdown), at: .idle))
     case .occupy(let share, _): server.occupy(share.of(setup.model.capacity))
-    case .slow(let factor, _): server.slow(by: factor)
+    case .slow(let factor, _): slow(by: factor)
     case .partition(let share, _):
       let running = seats.indices.filter { seats[$0].stage == .running }.map { Int32($0) }
       let chosen = Array(running.shuffled(using: &random).prefix(share.of(running.count)))
@@ -37,7 +37,7 @@ extension Simulation {
     case .warm, .start, .roll, .outage, .restart: break
     case .occupy(let share, _):
       server.release(share.of(setup.model.capacity))
-    case .slow(let factor, _): server.recover(from: factor)
+    case .slow(let factor, _): slow(by: 1 / factor)
     case .partition: for seat in partitions.removeValue(forKey: Int32(index)) ?? [] { reconnect(seat) }
     }
     giveWork()
@@ -48,6 +48,10 @@ extension Simulation {
     let before = recruited
     recruited += min(share.of(setup.instances), setup.instances - recruited)
     return before..<recruited
+  }
+
+  private mutating func slow(by factor: Double) {
+    for work in server.slow(by: factor, at: now) { agenda.add(.worked(ticket: work.ticket), at: work.ends) }
   }
 
   private mutating func goDown(for down: Duration, starting: Duration, _ fault: Fault) {

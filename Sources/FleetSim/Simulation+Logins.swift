@@ -25,20 +25,18 @@ extension Simulation {
 
   /// Workers that are free take what waits.
   mutating func giveWork() {
-    while let (login, takes) = server.takeNext() {
-      agenda.add(.served(seat: login.seat, id: login.id, run: server.run), at: now + takes)
-    }
+    while let work = server.takeNext(at: now) { agenda.add(.worked(ticket: work.ticket), at: work.ends) }
   }
 
-  mutating func served(_ seat: Int32, _ id: UInt32, run: UInt32) {
-    guard run == server.run else { return }
-    let isWanted = seats[Int(seat)].index(of: id).map { seats[Int(seat)].links[$0].state == .connecting }
-    server.finish(wanted: isWanted == true)
-    if isWanted == true { opened(seat, id) } else { tally.wasted += 1 }
+  mutating func worked(_ ticket: UInt32) {
+    guard let login = server.done(ticket) else { return }
+    let isWanted = seats[Int(login.seat)].links.contains { $0.id == login.id && $0.state == .connecting }
+    server.settle(ticket, isWanted: isWanted)
+    if isWanted { opened(login.seat, login.id) } else { tally.wasted += 1 }
     giveWork()
   }
 
-  /// As `served`, of a login that took no work.
+  /// As `worked`, of a login that took no work.
   mutating func open(_ seat: Int32, _ id: UInt32) {
     guard seats[Int(seat)].index(of: id) != nil else { return }
     server.admit()

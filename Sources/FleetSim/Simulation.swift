@@ -66,7 +66,7 @@ struct Simulation<Instance: SimulatedInstance> {
       // It may have come to want a later one meanwhile.
       if let wanted = seats[Int(seat)].instance.nextWake, wanted > now { return planWake(seat, wanted) }
       tell(seat, .wake)
-    case .served(let seat, let id, let run): served(seat, id, run: run)
+    case .worked(let ticket): worked(ticket)
     case .admitted(let seat, let id): open(seat, id)
     case .refused(let seat, let id, let why): fail(seat, id, why.fault)
     case .loginDeadline(let seat, let id): loginDeadline(seat, id)

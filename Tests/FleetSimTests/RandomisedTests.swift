@@ -54,7 +54,10 @@ import Testing
     }
     let scenario = Scenario(name: "seed-\(seed)", summary: "", parts: parts)
     var setup = Setup(instances: instances, connections: connections, scenario: scenario, seed: seed)
-    setup.model.slots = instances * connections * 2 + 3
+    // Without a rollout there may be not one slot to spare.
+    let rolls = parts.contains { if case .roll = $0.what { true } else { false } }
+    let spare = rolls ? instances * connections : Int.random(in: 0...instances * connections, using: &random)
+    setup.model.slots = instances * connections + spare + setup.model.reserved
     setup.model.loginsPerSecond = Double(Int.random(in: 5...500, using: &random))
     return setup
   }
