@@ -134,8 +134,9 @@ public struct Chart: Sendable {
     return Double(number.exponent) + (number.significand - 1)
   }
 
+  /// Of a coordinate, which is not negative. Not with `rounded()`, which needs a library of its own.
   private func tenths(_ number: Double) -> String {
-    let tenths = Int((number * 10).rounded())
-    return "\(tenths / 10).\(abs(tenths % 10))"
+    let tenths = Int(number * 10 + 0.5)
+    return "\(tenths / 10).\(tenths % 10)"
   }
 }

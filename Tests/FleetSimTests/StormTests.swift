@@ -3,11 +3,14 @@ import Testing
 
 @testable import FleetSim
 
-/// Two hundred instances of ten connections, through an outage of 30 s: what the pool promises about storms.
+/// Two hundred instances of ten connections, through an outage of 30 s, on a server of 150 logins a second: what the
+/// pool promises about storms.
 @Suite struct StormTests {
   private func setup() throws -> Setup {
     let scenario = try #require(Scenario.known.first { $0.name == "outage" })
-    return Setup(instances: 200, connections: 10, scenario: scenario)
+    var setup = Setup(instances: 200, connections: 10, scenario: scenario)
+    setup.model.loginsPerSecond = 150
+    return setup
   }
 
   @Test("after an outage nothing is wasted, arrivals are spread, and the server is never without work")
