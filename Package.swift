@@ -31,8 +31,10 @@ let package = Package(
     target("Postgres", ["PoolCore", "EventLoop", "CLibpq", "CLinux"]),
     target("WarmPool", ["PoolCore", "EventLoop", "Postgres"]),
     target("Health", ["PoolCore", "CMicrohttpd"]),
+    target("FleetSim", ["PoolCore"]),
     .executableTarget(
-      name: "warmgate", dependencies: ["PoolCore", "EventLoop", "Postgres", "WarmPool", "Health", "CLinux"],
+      name: "warmgate",
+      dependencies: ["PoolCore", "EventLoop", "Postgres", "WarmPool", "Health", "FleetSim", "CLinux"],
       swiftSettings: swiftSettings),
 
     // Run by scripts/bench; not a product.
@@ -52,6 +54,10 @@ let package = Package(
       name: "GrowthBenchmark", dependencies: ["PoolCore"], path: "Benchmarks/GrowthBenchmark",
       swiftSettings: swiftSettings),
 
+    .executableTarget(
+      name: "FleetBenchmark", dependencies: ["FleetSim", "PoolCore"], path: "Benchmarks/FleetBenchmark",
+      swiftSettings: swiftSettings),
+
     .target(name: "CSupport", path: "Tests/CSupport"),
     // Without Swift Testing, so that benchmarks can use it too.
     .target(name: "FaultyNetwork", path: "Tests/FaultyNetwork", swiftSettings: swiftSettings),
@@ -66,7 +72,8 @@ let package = Package(
       name: "WarmPoolTests", dependencies: ["WarmPool", "Support"], exclude: ["Escaping"],
       swiftSettings: swiftSettings),
     tests("HealthTests", ["Health", "Support"]),
-    tests("WarmgateTests", ["warmgate", "WarmPool", "Health", "PoolCore", "Support"]),
+    tests("FleetSimTests", ["FleetSim"]),
+    tests("WarmgateTests", ["warmgate", "WarmPool", "Health", "FleetSim", "PoolCore", "Support"]),
     tests("EndToEndTests", ["warmgate", "Support"]),
     tests("ChaosTests", ["WarmPool", "Support"]),
     tests("FleetTests", ["warmgate", "CLibpq", "Support"]),

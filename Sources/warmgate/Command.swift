@@ -25,6 +25,8 @@ struct Command: Sendable {
   let summary: String
   /// Further sentences for `help COMMAND`.
   var details = ""
+  /// Lines of a file that it reads, each in its own form.
+  var fileLines: [String] = []
   /// It takes the settings of `serve` as options, and reads their variables.
   var takesSettings = false
   var options: [Option] = []
@@ -32,7 +34,7 @@ struct Command: Sendable {
   /// Gives the exit code.
   let run: @Sendable (Invocation) throws(UsageError) -> Int32
 
-  static let all: [Command] = [serve, wait, probe, drain, resume, check, plan, version, help]
+  static let all: [Command] = [serve, wait, probe, drain, resume, check, plan, simulate, version, help]
 
   var forms: [Arguments.Form] {
     let settings =

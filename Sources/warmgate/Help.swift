@@ -18,6 +18,9 @@ enum Help {
     var text =
       "Usage: warmgate \(usage(command))\(hasOptions(command) ? " [OPTION…]" : "")\n\n\(command.summary)\n"
     if !command.details.isEmpty { text += "\n\(wrapped(command.details, indent: 0))\n" }
+    if !command.fileLines.isEmpty {
+      text += "\nLines of a file:\n" + command.fileLines.map { "  \($0)\n" }.joined()
+    }
     if !command.options.isEmpty {
       let rows = command.options.map { option in
         (left: "--\(option.name)" + (option.placeholder.map { " \($0)" } ?? ""), right: option.meaning)

@@ -1,0 +1,37 @@
+import PoolCore
+import Testing
+
+@testable import FleetSim
+
+/// Two hundred instances of ten connections, through an outage of 30 s, on a server of 150 logins a second: what the
+/// pool promises about storms.
+@Suite struct StormTests {
+  private func setup() throws -> Setup {
+    let scenario = try #require(Scenario.known.first { $0.name == "outage" })
+    var setup = Setup(instances: 200, connections: 10, scenario: scenario)
+    setup.model.loginsPerSecond = 150
+    return setup
+  }
+
+  @Test("after an outage nothing is wasted, arrivals are spread, and the server is never without work")
+  func ours() throws {
+    let outcome = Strategy.warmgate.run(try setup())
+    #expect(outcome.wasted == 0)
+    #expect(outcome.peakArrivals <= 35)
+    #expect(try #require(outcome.timesIdeal) <= 1.05)
+    #expect(outcome.ready == 200)
+  }
+
+  @Test(
+    "every other pool comes in larger waves, wastes no less and is full no sooner",
+    arguments: Strategy.allCases.filter { $0 != .warmgate })
+  func others(strategy: Strategy) throws {
+    var setup = try setup()
+    let ours = Strategy.warmgate.run(setup)
+    setup.limit = .seconds(40)
+    let other = strategy.run(setup)
+    #expect(other.peakArrivals > ours.peakArrivals)
+    #expect(other.wasted >= ours.wasted)
+    #expect(other.allFull ?? .seconds(3600) >= ours.allFull ?? .zero)
+  }
+}
