@@ -10,15 +10,17 @@ enum Crowd {
   }
 
   /// How long to stay out of the queue, on average. Nothing up to three tenths of the patience (1.5 s of 5 s), 1 s at a
-  /// half, 8 s at seven tenths, and 43 s when the login just made it.
+  /// half, 8 s at seven tenths, and 10 s from there on: what is a crowd now may be none in a moment, and whoever pauses
+  /// does not learn of it.
   ///
   /// With n instances at a server that completes r logins a second, queue and pause together become n ÷ r: with this
-  /// rule the queue stays below nine tenths of the patience up to n ÷ r = 30 s. Its constants are those with which the
-  /// simulated fleet wasted least and was full first.
+  /// rule the queue stays shorter than the patience up to n ÷ r = 14 s. Its constants are those with which simulated
+  /// fleets wasted least, were full first, and came back soon from a server that had been slow.
   static func pause(took: Duration, patience: Duration) -> Duration {
     guard patience > .zero else { return .zero }
     let share = Double(took.inNanoseconds) / Double(patience.inNanoseconds)
     let excess = min(share, 1) - 0.3
-    return excess > 0 ? patience.scaled(by: 25 * excess * excess * excess) : .zero
+    guard excess > 0 else { return .zero }
+    return patience.scaled(by: min(25 * excess * excess * excess, 2))
   }
 }
