@@ -47,6 +47,16 @@ import Testing
     #expect(series.sessions.last == 150)
   }
 
+  @Test("a server that restarts takes no login before it has started")
+  func restart() throws {
+    // Down after 5 s for 3, and starting for 10 more.
+    let series = Strategy.warmgate.run(try setup("restart", 20)).series
+    #expect(series.sessions[0..<50].allSatisfy { $0 == 60 })
+    #expect(series.sessions[50..<179].allSatisfy { $0 == 0 })
+    #expect(series.logins[80..<179].reduce(0, +) > 20)
+    #expect(series.sessions.last == 60)
+  }
+
   @Test(
     "times are from the end of the trouble on, and the ideal is what the server needs for what is missing")
   func times() throws {
