@@ -76,11 +76,11 @@ struct DatabaseLoginsFailTests {
       try await pg.sql("create role app login password 'secret'; create role other login")
       try await withSidecar(Self.flags, url: pg.tcpURL(user: "app")) { sidecar in
         var others: [PsqlSession] = []
-        try await Self.expectReadiness(of: sidecar, pg, reason: "login failing: 53300 ") {
+        try await Self.expectReadiness(of: sidecar, pg, reason: "no slots: at least ") {
           // A replacement that is under way at one moment leaves a slot at the next.
           let isFull = await eventually(within: .seconds(30)) {
             if let other = try? await pg.session(user: "other") { others.append(other) }
-            return try await sidecar.ready().body.contains("login failing: 53300")
+            return try await sidecar.ready().body.contains("no slots: ")
           }
           #expect(isFull)
         } mend: {
