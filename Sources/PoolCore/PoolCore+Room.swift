@@ -10,8 +10,8 @@ struct Headroom: Sendable {
   var readAt: Instant?
   /// The question that is under way.
   var asked: (on: ConnectionID, at: Instant)?
-  /// It was asked in this warming.
-  var isAskedForFloor = false
+  /// It was asked in this life of the pool.
+  var isKnown = false
   /// Logins wait for room.
   var hold: Hold?
 
@@ -45,18 +45,18 @@ extension PoolCore {
     if headroom.asked?.on != id { headroom.asked = nil }
     // Between two probes: the connection takes one question at a time.
     guard probe.isProven, probe.asked == nil, headroom.asked == nil else { return }
-    if phase == .warming, !headroom.isAskedForFloor {
-      guard members.current < settings.minConnections else { return }
-      // Beside the first logins, not before them: alone, an instance is as quick as without.
-      askRoom(on: id, at: now)
-    } else if headroom.hold != nil, alarms.room == nil {
-      askRoom(on: id, at: now)
+    if headroom.hold != nil {
+      if alarms.room == nil { askRoom(on: id, at: now) }
+    } else if !headroom.isKnown {
+      // Beside the first login, not before it: alone, an instance is as quick as without. Where that one is all that is
+      // missing, it tells as much by itself, and the rest is for the status.
+      if phase == .ready || members.current + 1 < settings.minConnections { askRoom(on: id, at: now) }
     }
   }
 
   private mutating func askRoom(on id: ConnectionID, at now: Instant) {
     headroom.asked = (id, now)
-    headroom.isAskedForFloor = true
+    headroom.isKnown = true
     effects.append(.askRoom(id))
   }
 
@@ -67,7 +67,8 @@ extension PoolCore {
     headroom.reading = room
     headroom.readAt = room == nil ? nil : now
     // Logins under way are perhaps counted already.
-    guard let room, room.free - 1 < neededSlots - members.connecting else {
+    let isWanted = phase == .warming || headroom.hold != nil
+    guard let room, isWanted, room.free - 1 < neededSlots - members.connecting else {
       // What has been refused since then was not read.
       if let hold = headroom.hold, hold.needed == nil, hold.since >= asked.at { return }
       return endHold()

@@ -31,6 +31,21 @@ import Testing
     #expect(pool.snapshot.room.needed == nil)
   }
 
+  @Test("where one login is all that is missing, it is read when the pool is ready, and nothing waits for it")
+  func onlyForTheStatus() {
+    let pool = pool(slots: 2, min: 2, max: 2)
+    pool.advance(within: .seconds(5)) { $0.isReady }
+    #expect(pool.roomReadings == 1)
+    pool.advance(by: .seconds(60))
+    #expect(pool.snapshot.room.reading?.free == 1)
+    #expect(pool.snapshot.room.needed == nil && !pool.isDegraded)
+    #expect(pool.roomReadings == 1)
+    let full = self.pool(slots: 2, foreign: 1, min: 2, max: 2)
+    full.advance(by: .seconds(60))
+    #expect(full.reasons.first?.name == "no_slots")
+    #expect(full.snapshot.counters.loginsFailed == 1)
+  }
+
   @Test("without room for the whole floor nothing is kept but the probe's connection, and nobody knocks")
   func noHoldAndWait() {
     for seed in 1...50 {
