@@ -7,6 +7,7 @@
 public final class LoopTaskExecutor: TaskExecutor {
   private let loop: EventLoop
 
+  /// An executor on this loop, which it keeps alive.
   public init(_ loop: EventLoop) { self.loop = loop }
 
   /// Runs a job on the loop, after what is queued already. Any thread.
