@@ -25,6 +25,8 @@ struct Headroom: Sendable {
 }
 
 extension PoolCore {
+  /// A new session takes as long for the answer as for some more logins.
+  static let fewLogins = 4
   /// What is given back is given back within this time: not by all instances at once, and before long.
   static let givesBackWithin: Duration = .seconds(2)
   /// A connection that is alone, on a server without a free slot, is given up after so long: others have too little too.
@@ -48,9 +50,10 @@ extension PoolCore {
     if headroom.hold != nil {
       if alarms.room == nil { askRoom(on: id, at: now) }
     } else if !headroom.isKnown {
-      // Beside the first login, not before it: alone, an instance is as quick as without. Where that one is all that is
-      // missing, it tells as much by itself, and the rest is for the status.
-      if phase == .ready || members.current + 1 < settings.minConnections { askRoom(on: id, at: now) }
+      // Beside the first login, not before it. Few logins are over sooner than the answer comes, and a refusal tells as
+      // much: then it is for the status, once the pool is ready.
+      let missing = settings.minConnections - members.current
+      if phase == .ready || missing > Self.fewLogins { askRoom(on: id, at: now) }
     }
   }
 

@@ -72,7 +72,7 @@ import Testing
   @Test("it is not knocked at a full server more than once before the next reading", arguments: 1...50)
   func refused(seed: Int) {
     // The reading says there is room; those who authenticate are not seen.
-    let pool = pool(slots: 100, seed: UInt64(seed))
+    let pool = pool(slots: 100, min: 8, seed: UInt64(seed))
     pool.server.unseen = 99
     pool.advance(by: .seconds(120))
     #expect(pool.open == 1)
@@ -86,7 +86,7 @@ import Testing
 
   @Test("while the first reading is under way one login is, and where it shows too little, that was all")
   func firstReading() {
-    let pool = pool(slots: 100, foreign: 99)
+    let pool = pool(slots: 100, foreign: 99, min: 8)
     pool.advance(within: .seconds(1)) { $0.snapshot.room.reading != nil }
     #expect(pool.attempts.count == 2)
     pool.advance(by: .milliseconds(20))
@@ -154,7 +154,7 @@ import Testing
 
   @Test("an answer that is older than a refusal frees nothing")
   func olderAnswer() {
-    let pool = pool(slots: 100)
+    let pool = pool(slots: 100, min: 8)
     pool.server.queryLatency = .milliseconds(50)
     pool.advance(within: .seconds(1)) { $0.open == 1 }
     pool.server.unseen = 99
