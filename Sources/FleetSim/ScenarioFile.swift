@@ -78,7 +78,7 @@ private struct LineReader {
     case "slow": what = .slow(try factor(), for: try time())
     case "partition": what = .partition(try share(), for: try time())
     default:
-      let list = Self.happenings.dropLast().joined(separator: ", ") + " or partition"
+      let list = Self.happenings.dropLast().joined(separator: ", ") + " or " + (Self.happenings.last ?? "")
       throw error("\(quoted(name)) after the time: give \(list)")
     }
     if let more = words.first { throw error("\(quoted(String(more))) is one word too many") }
@@ -133,17 +133,10 @@ private struct LineReader {
 
   private mutating func duration(_ what: String, mayBeZero: Bool = false) throws(ScenarioError) -> Duration {
     let word = words.popFirst().map(String.init)
-    let units: [(String, Int)] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)]
-    for (unit, milliseconds) in units {
-      guard let word, word.hasSuffix(unit), let number = count(String(word.dropLast(unit.count))) else {
-        continue
-      }
-      let (product, overflow) = number.multipliedReportingOverflow(by: milliseconds)
-      guard !overflow, .milliseconds(product) <= Scenario.longest else {
-        throw error("\(quoted(word)): give at most 24h")
-      }
-      if product > 0 || mayBeZero { return .milliseconds(product) }
+    guard let word, let duration = Duration(text: word), duration > .zero || mayBeZero else {
+      throw error("\(quoted(word)): give \(what)")
     }
-    throw error("\(quoted(word)): give \(what)")
+    guard duration <= Scenario.longest else { throw error("\(quoted(word)): give at most 24h") }
+    return duration
   }
 }

@@ -30,6 +30,9 @@ public struct ServerModel: Hashable, Sendable {
   /// A server with so many slots, otherwise as calibrated.
   public init(slots: Int) { self.slots = slots }
 
+  /// How long a login takes that is alone.
+  public var loginAlone: Duration { cost(busy: 1) }
+
   /// What the fleet and others can have.
   var capacity: Int { max(0, slots - reserved) }
 

@@ -10,8 +10,8 @@ struct Headroom: Sendable {
   var readAt: Instant?
   /// The question that is under way.
   var asked: (on: ConnectionID, at: Instant)?
-  /// It was asked in this life of the pool.
-  var isKnown = false
+  /// It has been asked since the pool began, or was resumed.
+  var wasAsked = false
   /// Logins wait for room.
   var hold: Hold?
 
@@ -25,9 +25,9 @@ struct Headroom: Sendable {
 }
 
 extension PoolCore {
-  /// A new session takes as long for the answer as for some more logins.
+  /// So many logins are over before a new session has answered: it has its caches to fill.
   static let fewLogins = 4
-  /// What is given back is given back within this time: not by all instances at once, and before long.
+  /// Slots are given back within this time: before long, and not by all instances at once.
   static let givesBackWithin: Duration = .seconds(2)
   /// A connection that is alone, on a server without a free slot, is given up after so long: others have too little too.
   static let scoutLeavesAfter: ClosedRange<Duration> = .seconds(30)...(.seconds(60))
@@ -49,7 +49,7 @@ extension PoolCore {
     guard probe.isProven, probe.asked == nil, headroom.asked == nil else { return }
     if headroom.hold != nil {
       if alarms.room == nil { askRoom(on: id, at: now) }
-    } else if !headroom.isKnown {
+    } else if !headroom.wasAsked {
       // Beside the first login, not before it. Few logins are over sooner than the answer comes, and a refusal tells as
       // much: then it is for the status, once the pool is ready.
       let missing = settings.minConnections - members.current
@@ -59,7 +59,7 @@ extension PoolCore {
 
   private mutating func askRoom(on id: ConnectionID, at now: Instant) {
     headroom.asked = (id, now)
-    headroom.isKnown = true
+    headroom.wasAsked = true
     effects.append(.askRoom(id))
   }
 
@@ -69,23 +69,25 @@ extension PoolCore {
     headroom.asked = nil
     headroom.reading = room
     headroom.readAt = room == nil ? nil : now
-    // Logins under way are perhaps counted already.
     let isWanted = phase == .warming || headroom.hold != nil
-    guard let room, isWanted, room.free - 1 < neededSlots - members.connecting else {
-      // What has been refused since then was not read.
-      if let hold = headroom.hold, hold.needed == nil, hold.since >= asked.at { return }
-      return endHold()
+    // Logins under way are perhaps counted already.
+    if let room, isWanted, room.free - 1 < neededSlots - members.connecting {
+      return holdLogins(for: room, at: now)
     }
+    // What was refused after the question was asked, the answer does not know of.
+    if let hold = headroom.hold, hold.needed == nil, hold.since >= asked.at { return }
+    endHold()
+  }
+
+  private mutating func holdLogins(for room: ServerRoom, at now: Instant) {
     var hold = headroom.hold ?? Headroom.Hold(since: now)
-    hold.shortages += 1
-    let isNews = hold.needed == nil
+    if hold.needed == nil { effects.append(.noSlots(room, needed: neededSlots)) }
     hold.needed = neededSlots
+    hold.shortages += 1
     headroom.hold = hold
-    alarms.room =
-      now
-      + RetryPace.full.delay(
-        failures: hold.shortages, failingFor: now - hold.since, random: &random)
-    if isNews { effects.append(.noSlots(room, needed: neededSlots)) }
+    let failingFor = now - hold.since
+    let wait = RetryPace.full.delay(failures: hold.shortages, failingFor: failingFor, random: &random)
+    alarms.room = now + wait
     guard phase == .warming else { return }
     if members.current > 1, alarms.giveBack == nil {
       alarms.giveBack = now + random.duration(from: .zero, to: Self.givesBackWithin)

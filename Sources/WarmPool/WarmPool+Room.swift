@@ -16,7 +16,8 @@ extension WarmPool {
         }
       } catch {
         hidden =
-          error.fault.sqlState == .queryCanceled ? "no answer within 200 ms" : error.fault.detail
+          error.fault.sqlState == .queryCanceled
+          ? "no answer within \(Self.asidePatience.inTenths)" : error.fault.detail
       }
       guard pool.connections[id]?.connection === connection else { return }
       if let hidden, hidden != pool.roomHidden { pool.tell?(.roomHidden(hidden)) }

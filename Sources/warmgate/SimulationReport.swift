@@ -28,13 +28,12 @@ struct SimulationReport: Sendable {
 
   var lines: [String] {
     let model = setup.model
-    let alone = (Double(model.workers) / model.loginsPerSecond) / (1 + model.crowding)
     var lines = [
       "scenario  \(setup.scenario.name): \(setup.scenario.summary)",
       "fleet     \(setup.instances) instances × \(setup.connections) connections, seed \(setup.seed)",
       "server    a model: max_connections \(model.slots), \(model.reserved) reserved; \(Self.plain(model.loginsPerSecond)) "
         + "logins a second by \(model.workers) workers,",
-      "          one alone takes \(Self.tenths(alone * 1000)) ms; a client gives up after "
+      "          one alone takes \(Self.tenths(model.loginAlone.inSeconds * 1000)) ms; a client gives up after "
         + "\(model.connectTimeout.settingText), the server does not notice", "",
     ]
     let width = outcomes.map(\.strategy.rawValue.count).max() ?? 0

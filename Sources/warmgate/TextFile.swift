@@ -11,6 +11,11 @@ enum TextFile {
 
   /// All of it; bytes that are no UTF-8 become replacement characters.
   static func read(_ path: String, atMost limit: Int) throws(Failure) -> String {
+    String(decoding: try bytes(of: path, atMost: limit), as: UTF8.self)
+  }
+
+  /// All of it, as it is. `advice` is said of a file that is too long.
+  static func bytes(of path: String, atMost limit: Int, advice: String = "") throws(Failure) -> [UInt8] {
     // Non-blocking: a named pipe without a writer must not hold the process.
     let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard file >= 0 else { throw Failure("cannot be opened: \(errorText(errno))") }
@@ -21,9 +26,9 @@ enum TextFile {
       let count = buffer.withUnsafeMutableBytes { Glibc.read(file, $0.baseAddress, $0.count) }
       if count < 0, errno == EINTR { continue }
       guard count >= 0 else { throw Failure("cannot be read: \(errorText(errno))") }
-      if count == 0 { return String(decoding: bytes, as: UTF8.self) }
+      if count == 0 { return bytes }
       bytes += buffer[..<count]
-      if bytes.count > limit { throw Failure("is longer than \(limit) bytes") }
+      if bytes.count > limit { throw Failure("is longer than \(limit) bytes\(advice)") }
     }
   }
 

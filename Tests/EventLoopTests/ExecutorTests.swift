@@ -72,6 +72,22 @@ import Testing
     }
   }
 
+  @Test("a task that prefers it is not queued anew by what does not wait")
+  func noDetours() async throws {
+    try await withLoop { loop in
+      let journal = Journal<String>()
+      await Task(executorPreference: LoopTaskExecutor(loop)) {
+        loop.post { journal.note("others") }
+        await withTaskCancellationHandler {
+          await withUnsafeContinuation { $0.resume() }
+        } onCancel: {
+        }
+        journal.note("itself")
+      }.value
+      #expect(journal.entries.first == "itself")
+    }
+  }
+
   @Test("handlers of timers and posted work count as isolated to actors of the loop; other threads do not")
   func isolationChecks() async throws {
     try await withLoop { loop in

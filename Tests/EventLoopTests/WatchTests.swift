@@ -45,6 +45,30 @@ import Testing
     }
   }
 
+  @Test("what follows from one descriptor is done before the next one has its say")
+  func oneAfterTheOther() async throws {
+    try await withLoop { loop in
+      let pairs = [SocketPair(), SocketPair()]
+      defer { for pair in pairs { pair.close() } }
+      let journal = Journal<String>()
+      await loop.until { done in
+        for pair in pairs {
+          let box = Box()
+          box.watch = try? loop.watch(pair.ours) { _ in
+            box.watch?.cancel()
+            journal.note("ready")
+            loop.post {
+              journal.note("done")
+              if journal.entries.count == 4 { done() }
+            }
+          }
+        }
+        for pair in pairs { pair.say("x") }
+      }
+      #expect(journal.entries == ["ready", "done", "ready", "done"])
+    }
+  }
+
   @Test("writing is reported only while it is asked for")
   func interest() async throws {
     try await withLoop { loop in
