@@ -33,6 +33,8 @@ struct Agenda {
     case roomAnswer(seat: Int32, id: UInt32)
     /// The answer to the empty query.
     case verifyAnswer(seat: Int32, id: UInt32)
+    /// Nothing is asked on this connection any more.
+    case finished(seat: Int32, id: UInt32)
     /// Callers have waited long enough on connections that are cut off.
     case callersGiveUp(seat: Int32)
     /// The part of the scenario at this index begins.

@@ -44,7 +44,7 @@ struct Simulation<Instance: SimulatedInstance> {
     let last = story + setup.scenario.end
     let end = calm + setup.patience
     while let next = agenda.next, next <= end {
-      if now >= last, now >= calm, isSettled { break }
+      if now >= last, now >= calm, isSettled, next > now { break }
       tally.advance(to: next)
       now = next
       if let entry = agenda.takeNext() { happen(entry.item, due: entry.at) }
@@ -76,6 +76,7 @@ struct Simulation<Instance: SimulatedInstance> {
       if hears(seat, id) { tell(seat, .roomAnswered(ConnectionID(UInt64(id)), server.roomForOne)) }
     case .verifyAnswer(let seat, let id):
       if hears(seat, id) { tell(seat, .verified(ConnectionID(UInt64(id)))) }
+    case .finished(let seat, let id): tell(seat, .finished(ConnectionID(UInt64(id))))
     case .callersGiveUp(let seat):
       if seats[Int(seat)].hasNoNetwork { endAll(seat, Fault(.timedOut, at: .query)) }
     case .happening(let index): begin(Int(index))
@@ -114,6 +115,9 @@ struct Simulation<Instance: SimulatedInstance> {
     case .verify(let id):
       let id = UInt32(truncatingIfNeeded: id.number)
       if hears(seat, id) { agenda.add(.verifyAnswer(seat: seat, id: id), at: now + setup.model.latency) }
+    case .finish(let id):
+      let id = UInt32(truncatingIfNeeded: id.number)
+      if hears(seat, id) { agenda.add(.finished(seat: seat, id: id), at: now) }
     case .close(let id, _): close(seat, UInt32(truncatingIfNeeded: id.number))
     case .drained: gone(seat)
     case .noSlots: seats[Int(seat)].saysNoSlots = true

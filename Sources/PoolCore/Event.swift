@@ -18,6 +18,8 @@ public enum Event: Sendable {
   case unanswered
   /// The empty query of a `verify` was answered.
   case verified(ConnectionID)
+  /// No question is under way on the connection any more.
+  case finished(ConnectionID)
   /// The server or the network ended a connection, in use or not.
   case ended(ConnectionID, Fault)
   /// A caller wants a connection, at the latest by the deadline. Ends in `grant` or `refuse`, unless
@@ -54,6 +56,9 @@ public enum Effect: Sendable {
   case askRoom(ConnectionID)
   /// Ask an empty query. Ends in `verified` or `ended`, unless closed before.
   case verify(ConnectionID)
+  /// A drain wants to close the connection. Ends in `finished`, once what is asked on it is answered: at a client that
+  /// leaves with a question under way, the server would log an error. Unless closed before.
+  case finish(ConnectionID)
   /// End the connection.
   case close(ConnectionID, CloseReason)
   /// Nothing will come on this leased connection any more: a statement that waits there fails, and so does the next.

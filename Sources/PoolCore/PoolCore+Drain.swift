@@ -8,8 +8,8 @@ extension PoolCore {
   static let quietTime: Duration = .seconds(1)
   /// A termination skips the delay when no lease was taken for this long: nobody sends traffic here.
   static let unusedTime: Duration = .seconds(5)
-  /// Logins under way when closing begins may finish, so that they too end in an orderly way.
-  static let loginGrace: Duration = .milliseconds(500)
+  /// Logins and questions under way when closing begins may finish, so that these sessions too end in an orderly way.
+  static let closingGrace: Duration = .milliseconds(500)
 
   mutating func beginDrain(deadline: Instant, delay: Duration, at now: Instant) {
     switch phase {
@@ -59,14 +59,8 @@ extension PoolCore {
       let end = endOfLameDuck(progress)
       if now >= end { beginClosing(at: now) } else { alarms.drain = end }
     case .closing:
-      let abandonLogins = (closingBegan ?? now) + Self.loginGrace
-      if now >= min(abandonLogins, progress.deadline) {
-        for (id, member) in members.all where member.state == .connecting {
-          members.remove(id)
-          witnessArrived(id)
-          effects.append(.abandonLogin(id))
-        }
-      }
+      let patience = min((closingBegan ?? now) + Self.closingGrace, progress.deadline)
+      if now >= patience { endUnfinished() }
       if now >= progress.deadline {
         for (id, member) in members.all {
           drain?.cut += 1
@@ -74,7 +68,7 @@ extension PoolCore {
           close(id, .cutOff)
         }
       }
-      alarms.drain = members.connecting > 0 ? min(abandonLogins, progress.deadline) : progress.deadline
+      alarms.drain = now < patience ? patience : progress.deadline
     case .done: alarms.drain = nil
     }
   }
@@ -97,11 +91,33 @@ extension PoolCore {
     }
     for (id, member) in members.all {
       switch member.state {
-      case .idle, .reserved, .checking, .verifying: close(id, .drain)
+      case .idle, .reserved, .checking, .verifying: effects.append(.finish(id))
       case .connecting, .leased: break
       }
     }
     advanceDrain(at: now)
+  }
+
+  mutating func finished(_ id: ConnectionID) {
+    guard drain?.stage == .closing, let member = members[id] else { return }
+    switch member.state {
+    case .idle, .reserved, .checking, .verifying: close(id, .drain)
+    case .connecting, .leased: break
+    }
+  }
+
+  /// What is not there soon is not waited for.
+  private mutating func endUnfinished() {
+    for (id, member) in members.all {
+      switch member.state {
+      case .connecting:
+        members.remove(id)
+        witnessArrived(id)
+        effects.append(.abandonLogin(id))
+      case .idle, .reserved, .checking, .verifying: close(id, .drain)
+      case .leased: break
+      }
+    }
   }
 
   /// The last connection is gone: the drain is done.

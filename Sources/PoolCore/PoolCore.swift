@@ -155,6 +155,7 @@ public struct PoolCore: Sendable {
     case .probeFailed(let id, let fault, let usable): probeFailed(id, fault, usable: usable, at: now)
     case .unanswered: askProbe(doubted: true, at: now)
     case .verified(let id): verified(id, at: now)
+    case .finished(let id): finished(id)
     case .ended(let id, let fault): ended(id, fault, at: now)
     case .acquire(let lease, let deadline): acquire(lease, deadline: deadline, at: now)
     case .abandon: break

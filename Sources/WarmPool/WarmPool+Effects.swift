@@ -47,6 +47,7 @@ extension WarmPool {
     case .probe(let id): ask(id)
     case .askRoom(let id): askRoom(id)
     case .verify(let id): verify(id)
+    case .finish(let id): finish(id)
     case .close(let id, let reason): close(id, reason)
     case .cut(let id, let fault): connections[id]?.connection.assumeIsolated { $0.cut(because: fault) }
     case .grant(let lease, let id): grant(lease, id)
@@ -171,6 +172,16 @@ extension WarmPool {
       guard pool.connections[id]?.connection === connection else { return }
       pool.questions[id] = nil
       pool.handle(failure.map { .ended(id, $0) } ?? .verified(id))
+    }
+  }
+
+  private func finish(_ id: ConnectionID) {
+    guard let connection = connections[id]?.connection else { return }
+    let question = questions[id]
+    onLoop { pool in
+      await question?.value
+      await pool.asideAnswered(on: connection)
+      pool.handle(.finished(id))
     }
   }
 

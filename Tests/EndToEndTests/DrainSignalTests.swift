@@ -117,6 +117,21 @@ struct DrainSignalTests {
     }
   }
 
+  @Test(
+    "a probe under way when they come is answered: no statement is cancelled, no session ends without a word")
+  func duringProbe() async throws {
+    let slow = "select pg_sleep(0.25)"
+    try await withSidecarAndPostgres(["--probe-query", slow, "--probe-interval", "1s"]) { sidecar, pg in
+      try await sidecar.waitUntilReady()
+      let isAsked = "select count(*) > 0 from pg_stat_activity where state = 'active' and query = '\(slow)'"
+      #expect(await eventually { (try? await pg.sql(isAsked)) == "t" })
+      sidecar.process.signal(SIGTERM)
+      #expect(await sidecar.process.exit(within: .seconds(20)) == .exited(0))
+      await pg.expectCleanEnds(2)
+      #expect(pg.logLines(matching: "canceling statement") == [])
+    }
+  }
+
   @Test("POST /quit answers, drains with the delay, and exits 0")
   func quit() async throws {
     try await withSidecarAndPostgres(["--drain-delay", "2s"]) { sidecar, pg in

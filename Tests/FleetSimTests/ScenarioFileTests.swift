@@ -66,7 +66,7 @@ import Testing
       ("at 1s start 101%", "line 1: \"101%\": give a number such as 40, a share such as 25%, or all"),
       ("at 1s outage 0s", "line 1: \"0s\": give a duration such as 30s"),
       ("at 1s outage 25h", "line 1: \"25h\": give at most 24h"),
-      ("at 1s outage 9223372036854775807h", "line 1: \"9223372036854775807h\": give at most 24h"),
+      ("at 1s outage 9223372036854775807h", "line 1: \"9223372036854775807h\": give a duration such as 30s"),
       ("at 1s outage 3s 4s", "line 1: \"4s\": give \"starting\" there"),
       ("at 1s outage 3s starting 4s 5s", "line 1: \"5s\" is one word too many"),
       ("at 1s occupy 3", "line 1: nothing: give \"for\" there"),

@@ -161,6 +161,28 @@ import Testing
     }
   }
 
+  @Test(
+    "a question under way when closing begins gets 500 ms for its answer, and its connection is closed after that"
+  )
+  func closingGrace() throws {
+    for answers in [true, false] {
+      let pool = Self.ready()
+      pool.advance(by: .seconds(30))
+      pool.server.queryLatency = .milliseconds(200)
+      if !answers { pool.server.hang() }
+      _ = try #require(pool.advance(within: .seconds(30)) { $0.core.probe.asked != nil })
+      let probe = try #require(pool.core.probe.connection)
+      pool.terminate()
+      pool.advance(by: .milliseconds(1))
+      #expect(pool.sessions.keys.contains(probe))
+      let took = try #require(pool.advance(within: .seconds(5)) { $0.phase == .drained })
+      #expect(took == .milliseconds(answers ? 199 : 499))
+      #expect(pool.closes.last?.id == probe)
+      #expect(pool.closes.last?.reason == .drain)
+      #expect(pool.drains.first?.cut == 0)
+    }
+  }
+
   @Test("a drain before the first login, or during a hanging one, ends in time")
   func early() throws {
     let splaying = VirtualPool { $0.splay = .seconds(600) }
@@ -205,6 +227,7 @@ import Testing
   func terminate() throws {
     let unused = Self.ready()
     unused.terminate()
+    unused.advance(by: unused.server.queryLatency)
     #expect(unused.phase == .drained)
     let used = Self.ready()
     used.release(used.acquire())
@@ -216,6 +239,7 @@ import Testing
     before.release(before.acquire())
     before.advance(by: .seconds(5))
     before.terminate()
+    before.advance(by: before.server.queryLatency)
     #expect(before.phase == .drained)
   }
 
@@ -225,6 +249,7 @@ import Testing
     pool.drain()
     pool.advance(by: .seconds(1))
     pool.terminate()
+    pool.advance(by: pool.server.queryLatency)
     #expect(pool.phase == .drained)
   }
 

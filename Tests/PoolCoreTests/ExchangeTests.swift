@@ -53,6 +53,7 @@ import Testing
     pool.advance(within: .seconds(5)) { $0.snapshot.drain?.stage == .closing }
     pool.exchange(holder)
     #expect(pool.state(holder) == .refused(.draining))
+    pool.advance(by: .zero)
     let progress = try #require(pool.drains.last)
     #expect(progress.inUse == 1 && progress.finished == 1 && progress.cut == 0)
   }

@@ -264,6 +264,13 @@ final class VirtualPool {
       case .ends(let fault): schedule(.ended(id, fault), after: server.queryLatency, of: id)
       case .silent: break
       }
+    case .finish(let id):
+      mustBeOpen(id, "is finished")
+      let isAsked = id == core.probe.connection ? core.probe.asked != nil : core.members[id]?.state != .idle
+      switch server.queries[id] ?? server.emptyQuery {
+      case .silent where isAsked: break
+      default: schedule(.finished(id), after: isAsked ? server.queryLatency : .zero, of: id)
+      }
     case .close(let id, let reason):
       if reason == .maxLifetime || reason == .idleTimeout, core.logins.isFailing {
         broken("\(id) is closed (\(reason)) while logins fail")
