@@ -9,8 +9,8 @@ import Synchronization
 public func freePort() -> Int {
   while true {
     let port = Int.random(in: 10_000..<lowestOutgoingPort)
-    if givenOut.withLock({ $0.contains(port) }) || !isFree(port) { continue }
-    if givenOut.withLock({ $0.insert(port).inserted }) { return port }
+    // Looking takes the port for a moment: nobody looks at one that another has been given.
+    if givenOut.withLock({ $0.insert(port).inserted }), isFree(port) { return port }
   }
 }
 

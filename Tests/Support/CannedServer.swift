@@ -28,12 +28,13 @@ public final class CannedServer: Sendable {
       var buffer = [UInt8](repeating: 0, count: 4096)
       while true {
         let client = accept(listener, nil, nil)
+        if client < 0, errno == EINTR || errno == ECONNABORTED { continue }
         guard client >= 0 else { return }
         guard let answer = self?.answer.withLock({ $0 }) else {
           close(client)
           return
         }
-        _ = read(client, &buffer, buffer.count)
+        while read(client, &buffer, buffer.count) < 0, errno == EINTR {}
         _ = answer.withCString { send(client, $0, strlen($0), Int32(MSG_NOSIGNAL)) }
         close(client)
       }
