@@ -84,7 +84,9 @@ struct StatusBody {
       "max": .int(reading?.maxConnections), "reserved": .int(reading?.reserved),
       "used": .int(reading.map { $0.used + 1 }), "role": limit(reading?.role),
       "database": limit(reading?.database), "age": report.readAt.map { .seconds(now - $0) } ?? .null,
-      "needed": .int(report.needed),
+      "needed": .int(report.needed), "share": .int(report.share),
+      "fleet": reading?.fleet.map { ["instances": .int($0.instances), "sessions": .int($0.sessions + 1)] }
+        ?? .null,
       "next_look_in": report.nextLook.map { .seconds(max(.zero, $0 - now)) } ?? .null,
       "hidden": .string(snapshot.roomHidden),
     ]

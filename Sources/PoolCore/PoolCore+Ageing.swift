@@ -46,12 +46,12 @@ extension PoolCore {
       verify(id, at: now)
     }
     // The successor has become the place of another one that was lost.
-    if case .opened = ageing, members.current <= settings.minConnections { ageing = .due }
+    if case .opened = ageing, members.current <= floor { ageing = .due }
     if isSafeToClose { pruneOne(at: now) }
     // The next replacement begins when the one before is complete. While logins fail it is only tried, not closed:
     // that is how it is noticed that they work again.
     if ageing == .none, isProbeWell, settings.maxConnections > 1,
-      members.connecting == 0, members.current >= settings.minConnections,
+      members.connecting == 0, members.current >= floor,
       members.all.contains(where: { $0.member.expires <= now && !members.isRetired($0.member) })
     {
       ageing = .due
@@ -71,7 +71,7 @@ extension PoolCore {
     switch ageing {
     case .none, .opening: false
     case .due: isSafeToClose && members.count >= settings.maxConnections
-    case .opened: isSafeToClose && members.current > settings.minConnections
+    case .opened: isSafeToClose && members.current > floor
     }
   }
 
@@ -109,7 +109,7 @@ extension PoolCore {
 
   /// The successor of one that is too old is not one too many.
   private var isAboveFloor: Bool {
-    let needed = if case .opened = ageing { settings.minConnections + 1 } else { settings.minConnections }
+    let needed = if case .opened = ageing { floor + 1 } else { floor }
     return members.current > needed
   }
 

@@ -30,7 +30,7 @@ extension PoolCore {
     effects.append(.login(id, at: beside.map { .only($0) } ?? .anywhere))
     if probe.connection == nil {
       scoutStarted(id, at: now)
-    } else if ageing == .due, members.current >= settings.minConnections {
+    } else if ageing == .due, members.current >= floor {
       ageing = .opening(id)
     }
   }
@@ -41,7 +41,7 @@ extension PoolCore {
     // A login that hangs where nothing answers any more would be in the way of the scout.
     guard probe.isProven, probe.doubt == .none, headroom.hold == nil else { return false }
     let wanted = max(
-      settings.minConnections - members.current, queue.count - members.checking, ageing == .due ? 1 : 0)
+      floor - members.current, queue.count - members.checking, ageing == .due ? 1 : 0)
     return members.connecting < wanted
   }
 

@@ -19,7 +19,7 @@ extension PoolCore {
     switch phase {
     case .starting, .draining, .drained: return
     case .warming:
-      if members.current >= settings.minConnections, probe.report.successesInRow >= settings.rise {
+      if members.current >= floor, probe.report.successesInRow >= settings.rise {
         enter(.ready, at: now)
       }
     case .unready:
@@ -143,7 +143,9 @@ extension PoolCore {
     } else if logins.isFailing, let fault = logins.report.lastFault {
       list.append(.loginFailing(fault))
     }
-    if members.current < settings.minConnections {
+    if let instances = headroom.share.flatMap({ _ in headroom.reading?.fleet?.instances }) {
+      list.append(.sharing(open: members.current, min: settings.minConnections, instances: instances))
+    } else if members.current < settings.minConnections {
       list.append(.belowFloor(open: members.current, min: settings.minConnections))
     }
     return list

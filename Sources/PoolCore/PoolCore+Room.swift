@@ -14,6 +14,8 @@ struct Headroom: Sendable {
   var wasAsked = false
   /// Logins wait for room.
   var hold: Hold?
+  /// An equal share of the room, while that is less than the floor.
+  var share: Int?
 
   struct Hold: Sendable {
     var since: Instant
@@ -35,12 +37,12 @@ extension PoolCore {
   static let scoutReturnsWithin: Duration = .seconds(10)
 
   /// How many sessions are wanted besides those that are open: the whole rest of the floor, or one more.
-  private var neededSlots: Int { max(settings.minConnections - members.current, 1) }
+  private var neededSlots: Int { max(floor - members.current, 1) }
 
   mutating func considerRoom(at now: Instant) {
     guard isServing, let id = probe.connection else {
       headroom.asked = nil
-      (alarms.room, alarms.giveBack, alarms.scoutLeaves) = (nil, nil, nil)
+      (alarms.room, alarms.giveBack, alarms.scoutLeaves, alarms.share) = (nil, nil, nil, nil)
       if !isServing { headroom = Headroom() }
       return
     }
@@ -52,8 +54,10 @@ extension PoolCore {
     } else if !headroom.wasAsked {
       // Beside the first login, not before it. Few logins are over sooner than the answer comes, and a refusal tells as
       // much: then it is for the status, once the pool is ready.
-      let missing = settings.minConnections - members.current
-      if phase == .ready || missing > Self.fewLogins { askRoom(on: id, at: now) }
+      let missing = floor - members.current
+      if phase == .ready || missing > Self.fewLogins || settings.elasticMin { askRoom(on: id, at: now) }
+    } else if settings.elasticMin, alarms.share == nil {
+      askRoom(on: id, at: now)
     }
   }
 
@@ -69,7 +73,9 @@ extension PoolCore {
     headroom.asked = nil
     headroom.reading = room
     headroom.readAt = room == nil ? nil : now
-    let isWanted = phase == .warming || headroom.hold != nil
+    takeShare(of: room, at: now)
+    let isShort = members.current < floor
+    let isWanted = headroom.hold != nil && (isShort || headroom.share == nil) || phase == .warming && isShort
     // Logins under way are perhaps counted already.
     if let room, isWanted, room.free - 1 < neededSlots - members.connecting {
       return holdLogins(for: room, at: now)
@@ -98,7 +104,8 @@ extension PoolCore {
   }
 
   private mutating func endHold() {
-    (alarms.room, alarms.giveBack, alarms.scoutLeaves) = (nil, nil, nil)
+    (alarms.room, alarms.scoutLeaves) = (nil, nil)
+    if headroom.share == nil { alarms.giveBack = nil }
     if headroom.hold?.needed != nil { effects.append(.slotsFree) }
     headroom.hold = nil
     logins.roomFound()
@@ -113,6 +120,7 @@ extension PoolCore {
 
   /// Nobody is ready on half a pool, and the slots may be what another one needs to be ready.
   mutating func giveBackSlots(at now: Instant) {
+    if headroom.share != nil { return giveBackAboveShare() }
     guard phase == .warming, headroom.hold != nil else { return }
     for id in members.idle { close(id, .noSlots) }
   }
@@ -129,7 +137,7 @@ extension PoolCore {
   /// Why no login is begun, as far as it is known, while one is wanted.
   var noSlots: Reason? {
     guard let needed = headroom.hold?.needed, let reading = headroom.reading,
-      logins.isFailing || members.current < settings.minConnections,
+      logins.isFailing || members.current < floor,
       // Nothing worse is known since.
       members.open > 0 || !logins.isFailing || logins.report.lastFault?.sqlState == .tooManyConnections
     else { return nil }
@@ -139,6 +147,6 @@ extension PoolCore {
   var roomReport: RoomReport {
     RoomReport(
       reading: headroom.reading, readAt: headroom.readAt, needed: headroom.hold?.needed,
-      nextLook: headroom.hold == nil ? nil : alarms.room)
+      nextLook: headroom.hold == nil ? alarms.share : alarms.room, share: headroom.share)
   }
 }

@@ -7,6 +7,7 @@
 /// The rules are in the extensions beside this file, one idea each:
 /// - `PoolCore+Logins`: when to open a connection
 /// - `PoolCore+Room`: whether the server has slots for what is needed
+/// - `PoolCore+Share`: settling for a share of the room
 /// - `PoolCore+Probe`: asking the database, witnesses, and what counts as lost
 /// - `PoolCore+Readiness`: phases, hysteresis, and what to say when the database is lost
 /// - `PoolCore+Leases`: callers that acquire and release
@@ -95,6 +96,7 @@ public struct PoolCore: Sendable {
     var room: Instant?
     var giveBack: Instant?
     var scoutLeaves: Instant?
+    var share: Instant?
     var hold: Instant?
     var upkeep: Instant?
     var verifyDeadline: Instant?
@@ -123,6 +125,7 @@ public struct PoolCore: Sendable {
     take(alarms.room)
     take(alarms.giveBack)
     take(alarms.scoutLeaves)
+    take(alarms.share)
     take(alarms.hold)
     take(alarms.upkeep)
     take(alarms.verifyDeadline)
@@ -199,6 +202,7 @@ public struct PoolCore: Sendable {
     if due(&alarms.scoutLeaves) { leaveServer(at: now) }
     // What these wait for is decided after every event.
     _ = due(&alarms.room)
+    _ = due(&alarms.share)
     _ = due(&alarms.hold)
     _ = due(&alarms.login)
   }

@@ -2,6 +2,8 @@
 public struct PoolSettings: Hashable, Sendable {
   /// Warmed floor: open connections that `/ready` waits for and that are kept. Counts the probe's own.
   public var minConnections = 2
+  /// Settles for an equal share of the room, at least one connection, where the fleet cannot all have `minConnections`.
+  public var elasticMin = false
   /// Ceiling, everything counted: the probe's connection, logins under way, replacements.
   public var maxConnections = 10
   /// How long a caller may wait for a connection unless it says otherwise.

@@ -12,6 +12,8 @@ public enum Reason: Hashable, Sendable {
   case databaseLost(Fault)
   /// Ready, with fewer connections than the floor.
   case belowFloor(open: Int, min: Int)
+  /// Ready on a share of the room, because so many instances cannot all have their floor.
+  case sharing(open: Int, min: Int, instances: Int)
   /// Ready on the connections it has; new logins fail.
   case loginFailing(Fault)
   /// No connection answers the probe; ready only because `--when-database-lost` says so.
@@ -32,6 +34,7 @@ public enum Reason: Hashable, Sendable {
     case .probeFailed: "probe_failed"
     case .databaseLost: "database_lost"
     case .belowFloor: "below_floor"
+    case .sharing: "sharing"
     case .loginFailing: "login_failing"
     case .held: "held"
     case .draining: "draining"
@@ -45,7 +48,7 @@ public enum Reason: Hashable, Sendable {
     switch self {
     case .warming(_, _, let fault): fault
     case .probeFailed(let fault), .databaseLost(let fault), .loginFailing(let fault), .held(let fault): fault
-    case .starting, .noSlots, .belowFloor, .draining, .drained, .stalled: nil
+    case .starting, .noSlots, .belowFloor, .sharing, .draining, .drained, .stalled: nil
     }
   }
 
@@ -65,6 +68,8 @@ public enum Reason: Hashable, Sendable {
     case .probeFailed: "probe failed: \(fault)"
     case .databaseLost: "database lost: \(fault)"
     case .belowFloor(let open, let min): "\(open)/\(min) connections open"
+    case .sharing(let open, let min, let instances):
+      "\(open)/\(min) connections, a share of the room for \(instances) instances"
     case .loginFailing: "login failing: \(fault)"
     case .held: "held by policy: \(fault)"
     case .draining: "draining"

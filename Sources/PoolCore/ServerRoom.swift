@@ -13,6 +13,23 @@ public struct ServerRoom: Hashable, Sendable {
   /// The database's limit; nil without one.
   public var database: Limit?
 
+  /// Sessions of this fleet, as application names tell; nil if that was not asked.
+  public var fleet: Fleet?
+
+  /// Instances whose application names have the same beginning, up to the slash.
+  public struct Fleet: Hashable, Sendable {
+    /// How many names there are, that of who asked included.
+    public var instances: Int
+    /// Without the session that asked.
+    public var sessions: Int
+
+    /// So many of each.
+    public init(instances: Int, sessions: Int) {
+      self.instances = instances
+      self.sessions = sessions
+    }
+  }
+
   /// A limit of its own for some sessions.
   public struct Limit: Hashable, Sendable {
     /// How many there may be.
@@ -28,12 +45,16 @@ public struct ServerRoom: Hashable, Sendable {
   }
 
   /// What a server said.
-  public init(maxConnections: Int, reserved: Int, used: Int, role: Limit? = nil, database: Limit? = nil) {
+  public init(
+    maxConnections: Int, reserved: Int, used: Int, role: Limit? = nil, database: Limit? = nil,
+    fleet: Fleet? = nil
+  ) {
     self.maxConnections = maxConnections
     self.reserved = reserved
     self.used = used
     self.role = role
     self.database = database
+    self.fleet = fleet
   }
 
   /// Sessions that are free for us, the one that asked included.

@@ -253,17 +253,21 @@ public struct RoomReport: Hashable, Sendable {
   public var readAt: Instant?
   /// How many sessions there was too little room for: logins wait. Nil if they do not.
   public var needed: Int?
-  /// When it is read again; set while logins wait.
+  /// When it is read again; set while logins wait, and with `elasticMin`.
   public var nextLook: Instant?
+  /// The share it settles for (`elasticMin`); nil while it can have its floor.
+  public var share: Int?
 
   /// What is known of it.
   public init(
-    reading: ServerRoom? = nil, readAt: Instant? = nil, needed: Int? = nil, nextLook: Instant? = nil
+    reading: ServerRoom? = nil, readAt: Instant? = nil, needed: Int? = nil, nextLook: Instant? = nil,
+    share: Int? = nil
   ) {
     self.reading = reading
     self.readAt = readAt
     self.needed = needed
     self.nextLook = nextLook
+    self.share = share
   }
 }
 

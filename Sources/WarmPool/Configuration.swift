@@ -9,7 +9,8 @@ extension WarmPool {
     public var databaseURL: String?
     /// Read again before every login, so that a rotated secret works without a restart.
     public var passwordFile: String?
-    /// Names this instance in `pg_stat_activity`; PostgreSQL keeps 63 bytes of it.
+    /// Names this instance in `pg_stat_activity`; PostgreSQL keeps 63 bytes of it. With `elasticMin`, instances are
+    /// told apart by it, and those with the same beginning up to the slash are a fleet: `shop/pod-1`.
     public var applicationName = "warmpool"
     /// Sessions whose `application_name` begins so belong to neighbours of this instance (the application in its pod):
     /// those that sit idle in a transaction are reported as leaks too. Nil: sessions from the same client address, where

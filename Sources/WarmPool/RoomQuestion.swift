@@ -23,17 +23,21 @@ package enum RoomQuestion {
   /// ordinary role only `usesysid` and `datid` tell sessions from processes that take no slot: the launcher of logical
   /// replication and physical WAL senders have a user, and no database (PostgreSQL manual, 28.2.3).
   private static let sql = """
-    with session as (select usesysid, datid, pid from pg_stat_get_activity(null)
+    with session as (select usesysid, datid, pid, application_name from pg_stat_get_activity(null)
                      where usesysid is not null and datid is not null and pid <> pg_backend_pid()
                        and not exists (select from unnest($1::text[]) as prefix
                                        where left(application_name, length(prefix)) = prefix)),
+         peer as (select application_name from session where split_part(application_name, '/', 1)
+                    = split_part(current_setting('application_name'), '/', 1)),
          me as (select oid, rolsuper, rolconnlimit from pg_roles where rolname = session_user),
          here as (select oid, datconnlimit from pg_database where datname = current_database())
     select current_setting('max_connections'), current_setting('superuser_reserved_connections'),
            coalesce(current_setting('reserved_connections', true), '0'), me.rolsuper,
            me.rolconnlimit, here.datconnlimit, (select count(*) from session),
            (select count(*) from session where usesysid = me.oid),
-           (select count(*) from session where datid = here.oid), pg_backend_pid()
+           (select count(*) from session where datid = here.oid), pg_backend_pid(), (select count(*) from peer),
+           (select count(distinct name) from (select application_name from peer
+                                              union all select current_setting('application_name')) as all_of_us(name))
     from me, here
     """
 
@@ -47,14 +51,16 @@ package enum RoomQuestion {
     let row = try await connection.query(sql, [Parameter(array: prefixes.map { Parameter($0) })])
     func number(_ column: Int) -> Int? { row[0, column].flatMap(Self.count(from:)) }
     guard let max = number(0), let superuser = number(1), let others = number(2), let roleLimit = number(4),
-      let databaseLimit = number(5), let used = number(6), let byRole = number(7), let inDatabase = number(8)
+      let databaseLimit = number(5), let used = number(6), let byRole = number(7), let inDatabase = number(8),
+      let peers = number(10), let instances = number(11)
     else { return .unexpected }
     // Neither limit holds for a superuser (PostgreSQL manual, CREATE ROLE and CREATE DATABASE).
     let isSuperuser = row[0, 3] == "t"
     let room = ServerRoom(
       maxConnections: max, reserved: isSuperuser ? 0 : superuser + others, used: used,
       role: isSuperuser || roleLimit < 0 ? nil : .init(limit: roleLimit, used: byRole),
-      database: isSuperuser || databaseLimit < 0 ? nil : .init(limit: databaseLimit, used: inDatabase))
+      database: isSuperuser || databaseLimit < 0 ? nil : .init(limit: databaseLimit, used: inDatabase),
+      fleet: .init(instances: instances, sessions: peers))
     return row[0, 9] == String(connection.backendPID) ? .known(room) : .pooler(room)
   }
 }

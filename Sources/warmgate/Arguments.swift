@@ -8,6 +8,8 @@ struct Arguments: Sendable {
   struct Form: Hashable, Sendable {
     var name: String
     var takesValue: Bool
+    /// One that takes none may still be given a value, with `=`; alone it has this one.
+    var alone: String?
   }
 
   /// In the order they were given. The value of one that takes none is empty.
@@ -16,7 +18,7 @@ struct Arguments: Sendable {
 
   /// `command` is for the hint in an error.
   init(_ words: some Sequence<String>, accepting forms: [Form], command: String) throws(UsageError) {
-    let takesValue = Dictionary(forms.map { ($0.name, $0.takesValue) }) { first, _ in first }
+    let known = Dictionary(forms.map { ($0.name, $0) }) { first, _ in first }
     var words = Array(words)[...]
     while let word = words.popFirst() {
       if word == "--" {
@@ -30,11 +32,12 @@ struct Arguments: Sendable {
       let text = word == "-h" ? "--help" : word
       let name = String(text.drop { $0 == "-" }.prefix { $0 != "=" })
       let value = text.firstIndex(of: "=").map { String(text[text.index(after: $0)...]) }
-      guard text.hasPrefix("--"), !text.hasPrefix("---"), let takesValue = takesValue[name] else {
+      guard text.hasPrefix("--"), !text.hasPrefix("---"), let form = known[name] else {
         throw Self.unknown(text, name: name, forms: forms, command: command)
       }
-      switch (takesValue, value) {
-      case (false, nil): options.append((name, ""))
+      switch (form.takesValue, value) {
+      case (false, nil): options.append((name, form.alone ?? ""))
+      case (false, let value?) where form.alone != nil: options.append((name, value))
       case (false, _?): throw UsageError("--\(name) takes no value")
       case (true, let value?): options.append((name, value))
       case (true, nil):

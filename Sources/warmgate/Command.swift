@@ -38,7 +38,7 @@ struct Command: Sendable {
 
   var forms: [Arguments.Form] {
     let settings =
-      takesSettings ? SettingsTable.all.map { Arguments.Form(name: $0.flag, takesValue: true) } : []
+      takesSettings ? SettingsTable.all.map(\.form) : []
     let own = options.map { Arguments.Form(name: $0.name, takesValue: $0.placeholder != nil) }
     return settings + own + [Arguments.Form(name: "help", takesValue: false)]
   }

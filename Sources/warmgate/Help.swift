@@ -46,7 +46,7 @@ enum Help {
     let groups = Setting.Group.allCases.map { group in
       "\n\(group.rawValue):\n"
         + SettingsTable.all.filter { $0.group == group }.map { setting in
-          "  --\(setting.flag) \(setting.placeholder)   (default: \(setting.defaultText))\n"
+          "  \(setting.usage)   (default: \(setting.defaultText))\n"
             + wrapped(setting.meaning, indent: 6) + "\n"
         }.joined()
     }

@@ -4,7 +4,7 @@ struct Setting: Sendable {
   /// Without its dashes.
   let flag: String
   let group: Group
-  /// Stands for the value in help.
+  /// Stands for the value in help; empty for a switch, which is given without one.
   let placeholder: String
   /// For help, where the default is not a plain value.
   let defaultText: String
@@ -23,6 +23,13 @@ struct Setting: Sendable {
     case readiness = "Probe and readiness"
     case drain = "Drain"
     case identity = "Identity and logs"
+  }
+
+  /// As it is written in help.
+  var usage: String { placeholder.isEmpty ? "--\(flag)" : "--\(flag) \(placeholder)" }
+
+  var form: Arguments.Form {
+    Arguments.Form(name: flag, takesValue: !placeholder.isEmpty, alone: placeholder.isEmpty ? "true" : nil)
   }
 
   /// `WARMGATE_` and the flag in capitals.

@@ -3,7 +3,7 @@ extension SettingsTable {
   static var markdown: String {
     Setting.Group.allCases.map { group in
       let rows = all.filter { $0.group == group }.map { setting in
-        "| `--\(setting.flag) \(setting.placeholder)` | \(setting.defaultText) | \(setting.meaning) |"
+        "| `\(setting.usage)` | \(setting.defaultText) | \(setting.meaning) |"
           .escapingInnerPipes
       }
       return "**\(group.rawValue)**\n\n| flag | default | meaning |\n|---|---|---|\n"

@@ -40,6 +40,10 @@ enum SettingsTable {
       "min-connections", .pool, .count, \.pool.minConnections,
       "warmed floor; counts the probe's own connection"),
     Setting(
+      "elastic-min", .pool, .`switch`, \.pool.elasticMin,
+      "where the fleet cannot all have min-connections, settle for an equal share of the room, ready as degraded"
+    ),
+    Setting(
       "max-connections", .pool, .count, \.pool.maxConnections,
       "ceiling, everything counted: the probe's connection and replacements too"),
     Setting(

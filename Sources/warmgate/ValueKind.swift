@@ -39,6 +39,19 @@ extension ValueKind<Int> {
   }
 }
 
+extension ValueKind<Bool> {
+  /// Given alone, or as `--flag=false`.
+  static let `switch` = ValueKind(placeholder: "") { text throws(NotAccepted) in
+    switch text {
+    case "true": return true
+    case "false": return false
+    default: throw NotAccepted(why: "give true or false")
+    }
+  } write: {
+    String($0)
+  }
+}
+
 extension ValueKind<String> {
   static func text(_ placeholder: String) -> ValueKind {
     ValueKind(placeholder: placeholder) { text throws(NotAccepted) in

@@ -86,6 +86,7 @@ private final class Life {
     server.loginLatency = random.pick([.milliseconds(2), .milliseconds(50), .milliseconds(700)])
     server.queryLatency = random.pick([.zero, .milliseconds(1), .milliseconds(10)])
     if random.next() % 2 == 0 { server.cluster = ClusterID(1) }
+    server.slots = random.pick([nil, nil, 12, 40])
     let settings = PoolSettings.random(&random)
     let drained = random.next() % 20 == 0
     pool = VirtualPool(
@@ -136,7 +137,7 @@ private final class Life {
     case 88..<92: pool.server.heal()
     case 92..<93: pool.server.host = HostID(Int(random.next() % 2))
     case 93..<94: pool.send(.credentialsChanged)
-    case 94: pool.send(.wake)
+    case 94: if chance(30) { pool.send(.wake) } else { crowd() }
     case 95: pool.send(.unanswered)
     case 96..<97: pool.drain(for: random.duration(from: .zero, to: .seconds(20)))
     case 97..<99: pool.send(.resume)
@@ -147,9 +148,18 @@ private final class Life {
     }
   }
 
+  /// Others of the fleet, and strangers, come and go.
+  private func crowd() {
+    let peers = Int(random.next() % 20)
+    pool.server.peers = chance(50) ? (peers, peers * pick([1, 2, 5])) : nil
+    pool.server.foreign = (pool.server.peers?.sessions ?? 0) + pick([0, 3, 30])
+    pool.server.unseen = pick([0, 0, 5])
+  }
+
   /// The faults stop, callers give up and give back.
   private func recover() {
     pool.server.heal()
+    (pool.server.peers, pool.server.foreign, pool.server.unseen) = (nil, 0, 0)
     if isTerminated || chance(10) {
       pool.drain(for: .seconds(20))
       if pool.advance(within: .seconds(21), until: { $0.phase == .drained }) == nil {
@@ -201,6 +211,7 @@ extension PoolSettings {
     var settings = PoolSettings()
     settings.minConnections = random.pick([1, 1, 2, 2, 3, 5])
     settings.maxConnections = settings.minConnections + random.pick([0, 0, 1, 2, 5])
+    settings.elasticMin = random.next() % 3 == 0
     settings.maxWaiting = random.pick([nil, 0, 2, 20])
     settings.acquireTimeout = random.pick([.milliseconds(100), .seconds(2), .seconds(10)])
     settings.idleTimeout = random.pick([.seconds(1), .seconds(20), .seconds(300)])

@@ -40,8 +40,11 @@ extension VirtualPool {
     }
     if core.firstReady != nil, !hasBeenReady {
       hasBeenReady = true
-      require(members.open >= settings.minConnections, "ready for the first time below the floor")
+      require(members.open >= core.floor, "ready for the first time below the floor")
     }
+    require(
+      core.floor == settings.minConnections || settings.elasticMin && core.floor >= 1,
+      "the floor is \(core.floor)")
     if let probe = core.probe.connection {
       require(sessions[probe] != nil, "the probe's connection is not open")
       let host = sessions[probe]

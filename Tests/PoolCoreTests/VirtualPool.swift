@@ -275,7 +275,7 @@ final class VirtualPool {
       if reason == .maxLifetime || reason == .idleTimeout, core.logins.isFailing {
         broken("\(id) is closed (\(reason)) while logins fail")
       }
-      if reason == .idleTimeout, core.members.current < settings.minConnections {
+      if reason == .idleTimeout, core.members.current < core.floor {
         broken("\(id) is pruned below the floor")
       }
       if sessions.removeValue(forKey: id) == nil { broken("\(id) is closed and was not open") }

@@ -38,13 +38,19 @@ struct VirtualServer {
   var slots: Int?
   /// Sessions of others.
   var foreign = 0
+  /// Instances of the fleet, with how many sessions they have besides those of the pool that asks.
+  var peers: (instances: Int, sessions: Int)?
   /// How many it does not tell of: they are still authenticating.
   var unseen = 0
 
   func isFull(with own: Int) -> Bool { slots.map { foreign + unseen + own >= $0 } ?? false }
 
   func room(with own: Int) -> ServerRoom? {
-    slots.map { ServerRoom(maxConnections: $0, reserved: 0, used: foreign + own - 1) }
+    slots.map {
+      ServerRoom(
+        maxConnections: $0, reserved: 0, used: foreign + own - 1,
+        fleet: peers.map { .init(instances: $0.instances + 1, sessions: $0.sessions + own - 1) })
+    }
   }
 
   func id(at host: HostID) -> ServerID? {

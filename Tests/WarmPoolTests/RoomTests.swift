@@ -59,6 +59,44 @@ import WarmPool
     }
   }
 
+  @Test(
+    "is shared by a fleet that cannot all have its floor, and the whole floor is had again when others have gone"
+  )
+  func shared() async throws {
+    try await withPostgres(["max_connections": "12", "superuser_reserved_connections": "3"]) { postgres in
+      try await postgres.sql("CREATE ROLE app LOGIN")
+      func member(_ name: String) throws -> RunningPool {
+        try RunningPool(postgres) {
+          $0.databaseURL = postgres.unixURL(user: "app")
+          $0.applicationName = "warmgate/\(name)"
+          $0.pool.elasticMin = true
+          $0.minConnections = 5
+          $0.maxConnections = 6
+        }
+      }
+      let (first, second) = (try member("one"), try member("two"))
+      try await first.whileItRuns { pool in
+        try await pool.warmed(within: .seconds(20))
+        #expect(await eventually { pool.snapshot.pool.open == 5 })
+        try await second.whileItRuns { pool in
+          // Nine slots, of which one is left for whoever comes next.
+          try await pool.warmed(within: .seconds(60))
+          let sharing = "4/5 connections, a share of the room for 2 instances"
+          for member in [first, second] {
+            #expect(
+              await eventually(within: .seconds(60)) { member.verdict.reasons.map(\.text) == [sharing] },
+              "\(member.verdict)")
+            #expect(member.verdict.isReady)
+            #expect(await eventually { member.pool.snapshot.pool.open == 4 })
+          }
+          #expect(try await postgres.sessions(like: "warmgate/%") == 8)
+        }
+        #expect(await eventually(within: .seconds(60)) { first.verdict.reasons.isEmpty })
+        #expect(pool.snapshot.pool.open == 5)
+      }
+    }
+  }
+
   @Test("is not guessed at behind a pooler, and that is said")
   func pooler() async throws {
     try await withPostgres { postgres in
