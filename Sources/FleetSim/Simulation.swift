@@ -123,6 +123,8 @@ struct Simulation<Instance: SimulatedInstance> {
     case .noSlots: seats[Int(seat)].saysNoSlots = true
     case .slotsFree: seats[Int(seat)].saysNoSlots = false
     case .cut, .grant, .refuse, .leaked, .leakReturned, .drainTakenBack, .resumed, .resumeRefused: break
+    // None of the strategies has tickets.
+    case .askTicket, .returnTicket, .noTicket: break
     case .breaker, .retired, .transition, .fault, .loginsWork: break
     }
   }

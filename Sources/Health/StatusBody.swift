@@ -42,7 +42,7 @@ struct StatusBody {
       ],
       "probe": probe(snapshot, now),
       "login": login(snapshot.login, now),
-      "slots": slots(snapshot, now),
+      "slots": slots(snapshot, now), "ticket": ticket(snapshot, now),
       "drain": snapshot.drain?.json(at: now) ?? .null,
       "breaker": breaker(snapshot, now, clock),
       "leaks": .array(snapshot.leaks.map { leak($0, now, clock) }),
@@ -89,6 +89,23 @@ struct StatusBody {
         ?? .null,
       "next_look_in": report.nextLook.map { .seconds(max(.zero, $0 - now)) } ?? .null,
       "hidden": .string(snapshot.roomHidden),
+    ]
+  }
+
+  private func ticket(_ snapshot: Snapshot, _ now: Instant) -> JSON {
+    let report = snapshot.ticket
+    guard report.tickets > 0 else { return .null }
+    var (until, why): (Instant?, String?) = (nil, nil)
+    switch report.state {
+    case .held(let end): until = end
+    case .unavailable(let words): why = words
+    case .notNeeded, .waiting, .waitedTooLong: break
+    }
+    return [
+      "tickets": .int(report.tickets), "state": .string(report.state.name), "reason": .string(why),
+      "wanted_for": report.wantedSince.map { .seconds(now - $0) } ?? .null,
+      "held_until_in": until.map { .seconds(max(.zero, $0 - now)) } ?? .null,
+      "warmed_without": .int(snapshot.counters.warmedWithoutTicket),
     ]
   }
 

@@ -10,6 +10,8 @@ public enum Event: Sendable {
   case loginFailed(ConnectionID, Fault)
   /// What the server said of its room; nil if it cannot be read.
   case roomAnswered(ConnectionID, ServerRoom?)
+  /// What came of asking for a ticket.
+  case ticketAnswered(ConnectionID, TicketAnswer)
   /// The probe query, with everything that is asked besides it, was answered as wanted.
   case probeAnswered(ConnectionID)
   /// `usable`: the connection itself still works, as after an SQL error.
@@ -54,6 +56,10 @@ public enum Effect: Sendable {
   case probe(ConnectionID)
   /// Ask how much room the server has. Ends in `roomAnswered`, unless closed before.
   case askRoom(ConnectionID)
+  /// Ask for a ticket. Ends in `ticketAnswered`, unless closed before.
+  case askTicket(ConnectionID)
+  /// Give the ticket back that this connection has, if it still stands.
+  case returnTicket(ConnectionID)
   /// Ask an empty query. Ends in `verified` or `ended`, unless closed before.
   case verify(ConnectionID)
   /// A drain wants to close the connection. Ends in `finished`, once what is asked on it is answered: at a client that
@@ -90,6 +96,8 @@ public enum Effect: Sendable {
   case fault(Fault, during: FaultContext)
   /// The server has too little room, and logins wait for it: for the log. Said once.
   case noSlots(ServerRoom, needed: Int)
+  /// It warms without a ticket, and why: for the log.
+  case noTicket(TicketReport)
   /// There is room again: for the log.
   case slotsFree
   /// Logins work again after failures: for the log.

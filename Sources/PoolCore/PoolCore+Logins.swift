@@ -40,8 +40,8 @@ extension PoolCore {
     if probe.connection == nil { return wantsScout }
     // A login that hangs where nothing answers any more would be in the way of the scout.
     guard probe.isProven, probe.doubt == .none, headroom.hold == nil else { return false }
-    let wanted = max(
-      floor - members.current, queue.count - members.checking, ageing == .due ? 1 : 0)
+    let missing = mayWarm ? floor - members.current : 0
+    let wanted = max(missing, queue.count - members.checking, ageing == .due ? 1 : 0)
     return members.connecting < wanted
   }
 

@@ -46,6 +46,8 @@ extension PoolCore {
 
   /// Makes an open connection the probe's own, and asks it at once.
   mutating func reserve(_ id: ConnectionID, at now: Instant) {
+    // What is not the probe's any more may be lent next.
+    giveTicketBack(besides: id)
     members.move(id, to: .reserved, at: now)
     probe.connection = id
     probe.missingSince = nil

@@ -119,6 +119,10 @@ extension PoolCore {
     case .drained: return [.drained]
     case .warming:
       if let noSlots { return [noSlots] }
+      if waitsForTicket {
+        let (min, tickets) = (settings.minConnections, settings.fleetTickets)
+        return [.noTicket(open: members.current, min: min, tickets: tickets)]
+      }
       let fault = probe.report.failuresInRow > 0 ? probe.report.last?.fault : nil
       let because = logins.isFailing ? logins.report.lastFault : fault
       return [.warming(open: members.current, min: settings.minConnections, because: because)]

@@ -55,7 +55,8 @@ extension PoolCore {
       // Beside the first login, not before it. Few logins are over sooner than the answer comes, and a refusal tells as
       // much: then it is for the status, once the pool is ready.
       let missing = floor - members.current
-      if phase == .ready || missing > Self.fewLogins || settings.elasticMin { askRoom(on: id, at: now) }
+      let isWanted = missing > Self.fewLogins || settings.elasticMin || tickets.isHeld
+      if phase == .ready || isWanted { askRoom(on: id, at: now) }
     } else if settings.elasticMin, alarms.share == nil {
       askRoom(on: id, at: now)
     }

@@ -17,6 +17,7 @@ extension PoolCore {
     snapshot.login = logins.report
     snapshot.login.notBefore = alarms.login
     snapshot.room = roomReport
+    if settings.fleetTickets > 0 { snapshot.ticket = ticketReport }
     snapshot.drain = drain
     snapshot.breaker = breakerReport
     snapshot.leaks = leaks

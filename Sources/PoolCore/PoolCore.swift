@@ -8,6 +8,7 @@
 /// - `PoolCore+Logins`: when to open a connection
 /// - `PoolCore+Room`: whether the server has slots for what is needed
 /// - `PoolCore+Share`: settling for a share of the room
+/// - `PoolCore+Tickets`: warming only while few others do
 /// - `PoolCore+Probe`: asking the database, witnesses, and what counts as lost
 /// - `PoolCore+Readiness`: phases, hysteresis, and what to say when the database is lost
 /// - `PoolCore+Leases`: callers that acquire and release
@@ -38,6 +39,7 @@ public struct PoolCore: Sendable {
   var probe = Probe()
   var logins = LoginPacing()
   var headroom = Headroom()
+  var tickets = Tickets()
   var ageing = Ageing.none
   var lastPruned: Instant?
   var shutdownSigns = ShutdownSigns()
@@ -97,6 +99,7 @@ public struct PoolCore: Sendable {
     var giveBack: Instant?
     var scoutLeaves: Instant?
     var share: Instant?
+    var ticket: Instant?
     var hold: Instant?
     var upkeep: Instant?
     var verifyDeadline: Instant?
@@ -126,6 +129,7 @@ public struct PoolCore: Sendable {
     take(alarms.giveBack)
     take(alarms.scoutLeaves)
     take(alarms.share)
+    take(alarms.ticket)
     take(alarms.hold)
     take(alarms.upkeep)
     take(alarms.verifyDeadline)
@@ -154,6 +158,7 @@ public struct PoolCore: Sendable {
       loggedIn(id, host: host, server: server, took: took, at: now)
     case .loginFailed(let id, let fault): loginFailed(id, fault, at: now)
     case .roomAnswered(let id, let room): roomAnswered(id, room, at: now)
+    case .ticketAnswered(let id, let answer): ticketAnswered(id, answer, at: now)
     case .probeAnswered(let id): probeAnswered(id, at: now)
     case .probeFailed(let id, let fault, let usable): probeFailed(id, fault, usable: usable, at: now)
     case .unanswered: askProbe(doubted: true, at: now)
@@ -203,6 +208,7 @@ public struct PoolCore: Sendable {
     // What these wait for is decided after every event.
     _ = due(&alarms.room)
     _ = due(&alarms.share)
+    _ = due(&alarms.ticket)
     _ = due(&alarms.hold)
     _ = due(&alarms.login)
   }
@@ -216,6 +222,7 @@ public struct PoolCore: Sendable {
     considerProbe(at: now)
     serveWaiters(at: now)
     judge(at: now)
+    considerTicket(at: now)
     considerRoom(at: now)
     considerLogins(at: now)
     considerBreaker(at: now)

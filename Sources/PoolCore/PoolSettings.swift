@@ -4,6 +4,8 @@ public struct PoolSettings: Hashable, Sendable {
   public var minConnections = 2
   /// Settles for an equal share of the room, at least one connection, where the fleet cannot all have `minConnections`.
   public var elasticMin = false
+  /// So many instances may warm at the same moment, through advisory locks of the database; 0: as many as want to.
+  public var fleetTickets = 0
   /// Ceiling, everything counted: the probe's connection, logins under way, replacements.
   public var maxConnections = 10
   /// How long a caller may wait for a connection unless it says otherwise.
@@ -128,6 +130,9 @@ extension PoolSettings {
       drainDelay >= .zero, "drain-delay", "must not be negative; zero closes as soon as nobody comes")
     try require(
       drainTimeout >= drainDelay, "drain-timeout", "must be at least drain-delay: it includes the delay")
+    try require(
+      (0...1000).contains(fleetTickets), "fleet-tickets",
+      "must be between 0 (off) and 1000: each is a lock, and more of them hold nobody back")
     try require(splay >= .zero, "splay", "must not be negative; zero is no wait")
   }
 }

@@ -4,6 +4,8 @@ public enum Reason: Hashable, Sendable {
   case starting
   /// Fewer than `min` connections, or no answered probe yet, with what stands in the way.
   case warming(open: Int, min: Int, because: Fault?)
+  /// Nothing but a ticket is missing: so many instances may warm at the same moment.
+  case noTicket(open: Int, min: Int, tickets: Int)
   /// The server has too few free slots for as many sessions as are needed.
   case noSlots(ServerRoom, needed: Int)
   /// The probe got no good answer, `--fall` times in a row.
@@ -30,6 +32,7 @@ public enum Reason: Hashable, Sendable {
     switch self {
     case .starting: "starting"
     case .warming: "warming"
+    case .noTicket: "no_ticket"
     case .noSlots: "no_slots"
     case .probeFailed: "probe_failed"
     case .databaseLost: "database_lost"
@@ -48,7 +51,7 @@ public enum Reason: Hashable, Sendable {
     switch self {
     case .warming(_, _, let fault): fault
     case .probeFailed(let fault), .databaseLost(let fault), .loginFailing(let fault), .held(let fault): fault
-    case .starting, .noSlots, .belowFloor, .sharing, .draining, .drained, .stalled: nil
+    case .starting, .noTicket, .noSlots, .belowFloor, .sharing, .draining, .drained, .stalled: nil
     }
   }
 
@@ -64,6 +67,8 @@ public enum Reason: Hashable, Sendable {
     case .starting: "starting"
     case .warming(let open, let min, let because):
       because == nil ? "warming \(open)/\(min)" : "warming \(open)/\(min), \(fault)"
+    case .noTicket(let open, let min, let tickets):
+      "warming \(open)/\(min), waiting for \(tickets == 1 ? "the ticket" : "one of \(tickets) tickets")"
     case .noSlots(let room, let needed): "no slots: \(room.shortage), \(needed) more needed"
     case .probeFailed: "probe failed: \(fault)"
     case .databaseLost: "database lost: \(fault)"

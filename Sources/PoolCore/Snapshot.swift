@@ -27,6 +27,8 @@ public struct Snapshot: Sendable {
   public var login: LoginReport
   /// Whether the server has slots.
   public var room = RoomReport()
+  /// Whether it waits for a ticket.
+  public var ticket = TicketReport()
   /// Why that cannot be read; nil if it can, or was not asked.
   public var roomHidden: String?
   /// How far the drain has come; nil if there is none.
@@ -271,6 +273,48 @@ public struct RoomReport: Hashable, Sendable {
   }
 }
 
+/// Tickets: whether it waits for one, or warms without (`fleetTickets`).
+public struct TicketReport: Hashable, Sendable {
+  /// How an instance stands with them.
+  public enum State: Hashable, Sendable {
+    /// It does not warm, or needs no other connection for that; or tickets are off.
+    case notNeeded
+    /// It asks for one now and then.
+    case waiting
+    /// It has one, at most until then.
+    case held(until: Instant)
+    /// It warms without, because none was free in time.
+    case waitedTooLong
+    /// It warms without, because there can be none here, and why.
+    case unavailable(String)
+
+    /// A name without values, for JSON.
+    public var name: String {
+      switch self {
+      case .notNeeded: "not_needed"
+      case .waiting: "waiting"
+      case .held: "held"
+      case .waitedTooLong: "waited_too_long"
+      case .unavailable: "unavailable"
+      }
+    }
+  }
+
+  /// How many there are; 0: tickets are off.
+  public var tickets: Int
+  /// How it stands.
+  public var state: State
+  /// Since when one has been wanted.
+  public var wantedSince: Instant?
+
+  /// What is known of them.
+  public init(tickets: Int = 0, state: State = .notNeeded, wantedSince: Instant? = nil) {
+    self.tickets = tickets
+    self.state = state
+    self.wantedSince = wantedSince
+  }
+}
+
 /// How far a drain has come. Counts are of leases.
 public struct DrainProgress: Hashable, Sendable {
   /// How far a drain can have come.
@@ -363,6 +407,8 @@ public struct Counters: Hashable, Sendable {
   public var probesSucceeded = 0
   /// Probes that were not.
   public var probesFailed = 0
+  /// How often it warmed without a ticket although it wanted one.
+  public var warmedWithoutTicket = 0
   /// Leases that were granted.
   public var leases = 0
   /// Leases whose connection was dead at their first statement, and that got another one.

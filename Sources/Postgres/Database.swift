@@ -19,10 +19,10 @@ public struct Database: Sendable {
   /// The user that logs in.
   public let user: String
   /// The database's name.
-  public let name: String
+  public private(set) var name: String
 
   /// What every attempt passes to libpq: all but the host's part and the password file's content.
-  let options: [Option]
+  private(set) var options: [Option]
   let passwordFile: String?
   let order: HostOrder
 
@@ -84,6 +84,15 @@ public struct Database: Sendable {
     return database
   }
 
+  /// Another database of the same servers, for the same role.
+  public func inDatabase(_ name: String) -> Database {
+    var database = self
+    database.name = name
+    database.options.removeAll { $0.keyword == "dbname" }
+    database.options.append(Option(keyword: "dbname", value: name))
+    return database
+  }
+
   /// Throws, in a sentence, if the password file cannot be used now. Logins check it again every time.
   public func checkPasswordFile() throws(SettingsError) {
     guard let passwordFile else { return }
@@ -116,7 +125,7 @@ public struct Host: Hashable, Sendable {
   /// Its position in the URL.
   public let id: HostID
   /// A name, an address, or the directory of a Unix socket (it begins with `/` or `@`). Empty if only `address` is given.
-  public let name: String
+  public private(set) var name: String
   /// `hostaddr`: the address to use instead of looking up `name`, which then only serves to check certificates.
   public let address: String?
   /// The TCP port, also in the name of a Unix socket.

@@ -29,6 +29,9 @@ extension WarmPool {
     /// transaction`) set it to false: what was prepared is not there, outside a transaction the statement is then asked
     /// anew, within one it fails.
     public var preparesStatements = true
+    /// With `fleetTickets`: the database in which they are taken, where the instances of a fleet use different ones:
+    /// advisory locks are a database's. It takes one more session while it warms. Nil: its own.
+    public var ticketsDatabase: String?
     /// The pool's limits and times.
     public var pool = PoolSettings()
     /// A drain marker was found: begin drained, and wait for `resume`.
@@ -53,6 +56,14 @@ extension WarmPool {
       try pool.validate()
       if probeQuery.allSatisfy(\.isWhitespace) {
         throw SettingsError("probe-query", "must not be empty; SELECT 1 is the default")
+      }
+      if let ticketsDatabase {
+        if pool.fleetTickets == 0 {
+          throw SettingsError("tickets-database", "needs fleet-tickets: without them nothing is taken there")
+        }
+        if ticketsDatabase.isEmpty {
+          throw SettingsError("tickets-database", "must be the name of a database")
+        }
       }
       if let maxReplayLag {
         if requireRole != .standby {

@@ -22,6 +22,8 @@ public enum PoolEvent: Sendable {
   case clusterHidden(Fault)
   /// The server has too little room for so many sessions, and logins wait for it. Said once.
   case noSlots(ServerRoom, needed: Int)
+  /// It warms without a ticket of the fleet, and why.
+  case noTicket(TicketReport)
   /// There is room again.
   case slotsFree
   /// How many sessions the server has cannot be read, and why: what it refuses is all that is known of its room.

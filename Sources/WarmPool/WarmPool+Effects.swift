@@ -35,6 +35,7 @@ extension WarmPool {
     effects.removeAll(keepingCapacity: true)
     swap(&effects, &self.effects)
     while let (lease, id) = unquiet.popLast() { grantIfStanding(lease, id) }
+    if ticketSession != nil, !core.wantsTicket { endTicketSession() }
     wakePhaseWaiters()
     sendAwayIfInDoubt()
     scheduleWake()
@@ -46,6 +47,8 @@ extension WarmPool {
     case .abandonLogin(let id): logins.removeValue(forKey: id)?.cancel()
     case .probe(let id): ask(id)
     case .askRoom(let id): askRoom(id)
+    case .askTicket(let id): askTicket(id)
+    case .returnTicket(let id): returnTicket(id)
     case .verify(let id): verify(id)
     case .finish(let id): finish(id)
     case .close(let id, let reason): close(id, reason)
@@ -71,6 +74,7 @@ extension WarmPool {
     case .transition(let transition): tell?(.transition(transition))
     case .noSlots(let room, let needed): tell?(.noSlots(room, needed: needed))
     case .slotsFree: tell?(.slotsFree)
+    case .noTicket(let report): tell?(.noTicket(report))
     case .fault(let fault, let context): tell?(.fault(fault, during: context))
     case .loginsWork(let failures): tell?(.loginsWork(after: failures))
     }

@@ -34,6 +34,10 @@ public actor WarmPool {
   nonisolated let loop: EventLoop
   nonisolated let published: Mutex<Snapshot>
   let connector: Connector
+  /// Where tickets are taken, if that is another database.
+  let ticketConnector: Connector?
+  /// The session there.
+  var ticketSession: Connection?
   let question: ProbeQuestion
   let tell: (@Sendable (PoolEvent) -> Void)?
   /// Set for one of several pools that serve the same reads.
@@ -110,6 +114,11 @@ public actor WarmPool {
     self.standby = standby
     connector = Connector(
       loop: loop, database: database, preparesStatements: configuration.preparesStatements)
+    if let name = configuration.ticketsDatabase {
+      ticketConnector = Connector(loop: loop, database: database.inDatabase(name), preparesStatements: false)
+    } else {
+      ticketConnector = nil
+    }
     question = ProbeQuestion(
       query: configuration.probeQuery, expect: configuration.probeExpect, role: configuration.requireRole,
       maxReplayLag: configuration.maxReplayLag)

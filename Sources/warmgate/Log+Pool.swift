@@ -28,6 +28,7 @@ extension Log {
       info("the server does not say which cluster it is", ["fault": .string(fault.detail)])
     case .noSlots(let room, let needed):
       note(.warn, "no slots: logins wait", ["needed": .int(needed), "server": .string(room.text)])
+    case .noTicket(let report): noTicket(report)
     case .slotsFree: info("the server has slots again")
     case .roomHidden(let why): info("the server's room cannot be read", ["reason": .string(why)])
     case .breaker(let report, let from): breaker(report, from: from)
@@ -36,6 +37,14 @@ extension Log {
     case .sessionsHidden(let limits):
       info("leaks are watched in part", ["reasons": .array(limits.map { .string($0.words) })])
     }
+  }
+
+  private func noTicket(_ report: TicketReport) {
+    var fields: [JSON.Member] = [.init("tickets", .int(report.tickets))]
+    if case .unavailable(let why) = report.state { fields.append(.init("reason", .string(why))) }
+    note(
+      .warn, report.state == .waitedTooLong ? "warms without a ticket: none was free" : "warms without a ticket",
+      fields: fields)
   }
 
   /// A change of phase, or of being degraded.

@@ -12,6 +12,7 @@ extension ServeSettings {
     configuration.maxReplayLag = maxReplayLag
     configuration.probeQuery = probeQuery
     configuration.probeExpect = probeExpect
+    configuration.ticketsDatabase = ticketsDatabase
     configuration.pool = pool
     configuration.startDrained = drained
     return configuration

@@ -13,6 +13,9 @@ extension ServeSettings {
     if maxReplayLag != nil, requireRole != .standby {
       throw refusal(of: "max-replay-lag", "only a standby lags; add --require-role standby")
     }
+    if ticketsDatabase != nil, pool.fleetTickets == 0 {
+      throw refusal(of: "tickets-database", "nothing is taken there without tickets; add --fleet-tickets")
+    }
     if adminTokenFile == nil, !adminListen.isLoopback, !adminListen.isUnix {
       throw refusal(
         of: "admin-listen",

@@ -28,6 +28,7 @@ struct ServeSettings: Sendable {
   var applicationName = "warmgate"
   /// Names the sessions of the application beside it. Nil: they are known by their address.
   var appNamePrefix: String?
+  var ticketsDatabase: String?
   /// Nil: text on a terminal, JSON otherwise.
   var logFormat: LogFormat?
   var logLevel = LogLevel.info

@@ -70,6 +70,13 @@ enum SettingsTable {
       "whose sessions, besides its own, are watched for leaks at the server: idle in a transaction for longer "
         + "than leak-after"),
     Setting(
+      "fleet-tickets", .pool, .count, \.pool.fleetTickets,
+      "how many instances may warm at the same moment, by advisory locks of the database; 0 is off"),
+    Setting(
+      optional: "tickets-database", .pool, .nonEmpty("NAME", "the name of a database"), \.ticketsDatabase,
+      unset: "its own",
+      "where the tickets are taken, for instances that use different databases"),
+    Setting(
       "splay", .pool, .duration, \.pool.splay,
       "upper bound of a random wait before the first login of a process"),
   ]

@@ -15,9 +15,12 @@ final class Fleet {
     change(&settings)
     var server = VirtualServer()
     server.slots = slots
-    server.foreign = slots
     pools = (0..<instances).map {
       VirtualPool(settings, seed: seed &* 1000 &+ UInt64($0), begun: false, server: server)
+    }
+    if settings.fleetTickets > 0 {
+      let tickets = VirtualTickets(settings.fleetTickets)
+      for pool in pools { pool.tickets = tickets }
     }
     for pool in pools { pool.send(.begin) }
   }
@@ -65,7 +68,7 @@ final class Fleet {
     for number in 0..<instances {
       let pool = VirtualPool(settings, seed: seed &* 7919 &+ UInt64(number), begun: false)
       pool.server.slots = slots
-      pool.server.foreign = slots
+      pool.tickets = pools.first?.tickets
       pool.advance(to: now)
       pools.append(pool)
       pool.send(.begin)
@@ -74,6 +77,7 @@ final class Fleet {
 
   /// Processes that end, with their sessions.
   func end(_ gone: ArraySlice<VirtualPool>) {
+    for pool in gone { pool.endAll(.closed) }
     pools.removeAll { pool in gone.contains { $0 === pool } }
   }
 }

@@ -59,6 +59,10 @@ final class VirtualPool {
   var hasBeenReady = false
 
   private(set) var roomReadings = 0
+  /// What it shares with its fleet; nil: there are none.
+  var tickets: VirtualTickets?
+  /// The connection that has one.
+  private(set) var ticket: ConnectionID?
   private var pending: [Pending] = []
   private var orders = 0
   private var lastLease: UInt64 = 0
@@ -123,14 +127,30 @@ final class VirtualPool {
     now = max(now, next)
     if let answer = pending.last, answer.at <= now {
       pending.removeLast()
-      if case .roomAnswered(let id, _) = answer.event {
-        send(.roomAnswered(id, server.room(with: sessions.count)))
-      } else {
-        send(answer.event)
+      switch answer.event {
+      // As the server is when it answers.
+      case .roomAnswered(let id, _): send(.roomAnswered(id, server.room(with: sessions.count)))
+      case .ticketAnswered(let id, _): send(.ticketAnswered(id, takeTicket(id)))
+      default: send(answer.event)
       }
     } else {
       send(.wake)
     }
+  }
+
+  // MARK: - Tickets
+
+  private func takeTicket(_ id: ConnectionID) -> TicketAnswer {
+    guard let tickets else { return .unavailable("there are none") }
+    guard tickets.free > 0 else { return .noneFree }
+    tickets.free -= 1
+    ticket = id
+    return .granted
+  }
+
+  private func returnTicket() {
+    tickets?.free += 1
+    ticket = nil
   }
 
   // MARK: - Events
@@ -224,6 +244,11 @@ final class VirtualPool {
         broken("\(id) logs in beside a scout")
       }
       if !core.isServing { broken("\(id) logs in while closing") }
+      if settings.fleetTickets > 0, core.phase == .warming, core.probe.connection != nil, line.isEmpty,
+        ticket == nil, core.counters.warmedWithoutTicket == 0
+      {
+        broken("\(id) logs in without a ticket")
+      }
       if core.headroom.hold != nil, core.probe.connection != nil { broken("\(id) logs in without room") }
       switch server.login {
       case .answers where server.isFull(with: sessions.count + connecting.count - 1):
@@ -255,8 +280,13 @@ final class VirtualPool {
       mustBeOpen(id, "is asked for room")
       roomReadings += 1
       if probeIsPending(id) { broken("\(id) is asked for room while it is probed") }
-      // As the server is when it answers.
       schedule(.roomAnswered(id, nil), after: server.queryLatency, of: id)
+    case .askTicket(let id):
+      mustBeOpen(id, "is asked for a ticket")
+      if let ticket { broken("\(ticket) has a ticket, and \(id) asks for one") }
+      schedule(.ticketAnswered(id, .noneFree), after: server.queryLatency, of: id)
+    case .returnTicket(let id):
+      if ticket == id { returnTicket() }
     case .verify(let id):
       mustBeOpen(id, "is verified")
       switch server.queries[id] ?? server.emptyQuery {
@@ -279,6 +309,7 @@ final class VirtualPool {
         broken("\(id) is pruned below the floor")
       }
       if sessions.removeValue(forKey: id) == nil { broken("\(id) is closed and was not open") }
+      if ticket == id { returnTicket() }
       dead.remove(id)
       clusters[id] = nil
       if let lease = holders.removeValue(forKey: id) { leases[lease]?.state = .cutOff }
@@ -292,7 +323,7 @@ final class VirtualPool {
       if leases[lease]?.state != .waiting { broken("\(lease) is refused and did not wait") }
       leases[lease]?.state = .refused(why)
       line.removeAll { $0 == lease }
-    case .leaked, .leakReturned, .breaker, .retired, .noSlots, .slotsFree: break
+    case .leaked, .leakReturned, .breaker, .retired, .noSlots, .slotsFree, .noTicket: break
     case .drained, .drainTakenBack, .resumed, .resumeRefused, .transition, .fault, .loginsWork: break
     }
   }
@@ -393,4 +424,11 @@ extension VirtualPool {
   }
 
   var lostReadiness: Bool { transitions.contains { $0.from == .ready && $0.to != .ready } }
+}
+
+/// The tickets of a fleet.
+final class VirtualTickets {
+  var free: Int
+
+  init(_ count: Int) { free = count }
 }

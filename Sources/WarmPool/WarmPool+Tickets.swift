@@ -1,0 +1,56 @@
+import EventLoop
+import PoolCore
+import Postgres
+
+/// Tickets of the fleet. They are taken on the probe's connection; where the instances use different databases, on one
+/// of their own in the database they share, which is kept for as long as a ticket is wanted or held.
+extension WarmPool {
+  func askTicket(_ id: ConnectionID) {
+    guard let connection = connections[id]?.connection else { return }
+    let question = TicketQuestion(tickets: configuration.pool.fleetTickets)
+    guard let connector = ticketConnector else {
+      return askAside(on: connection) { pool in
+        let answer = await question.ask(connection)
+        if pool.connections[id]?.connection === connection { pool.handle(.ticketAnswered(id, answer)) }
+      }
+    }
+    let host = connection.host
+    onLoop { pool in
+      let answer: TicketAnswer
+      do throws(Fault) {
+        let session: Connection
+        if let ticketSession = pool.ticketSession {
+          session = ticketSession
+        } else {
+          session = try await connector.login(at: .only(host))
+        }
+        answer = await question.ask(session)
+        pool.keepTicketSession(session)
+      } catch {
+        answer = error.sqlState == .tooManyConnections ? .noneFree : .unavailable(error.detail)
+      }
+      pool.handle(.ticketAnswered(id, answer))
+    }
+  }
+
+  func returnTicket(_ id: ConnectionID) {
+    guard ticketConnector == nil else { return endTicketSession() }
+    guard let connection = connections[id]?.connection else { return }
+    let question = TicketQuestion(tickets: configuration.pool.fleetTickets)
+    askAside(on: connection) { _ in await question.giveBack(connection) }
+  }
+
+  private func keepTicketSession(_ session: Connection) {
+    guard ticketSession !== session else { return }
+    ticketSession = session
+    session.assumeIsolated { session in
+      session.onEnd { _ in self.assumeIsolated { if $0.ticketSession === session { $0.ticketSession = nil } } }
+    }
+  }
+
+  /// Its lock goes with it.
+  func endTicketSession() {
+    ticketSession?.assumeIsolated { $0.close() }
+    ticketSession = nil
+  }
+}
