@@ -64,11 +64,11 @@ func withNetworkPath<Result>(_ body: (NetworkPath) async throws -> Result) async
 }
 
 /// Runs `body` with a network path and a PostgreSQL at its far end.
-func withRemotePostgres<Result>(_ body: (NetworkPath, TestPostgres) async throws -> Result) async throws
-  -> Result
-{
+func withRemotePostgres<Result>(
+  _ settings: [String: String] = [:], _ body: (NetworkPath, TestPostgres) async throws -> Result
+) async throws -> Result {
   try await withNetworkPath { path in
-    try await withPostgres(namespace: path.server, address: NetworkPath.serverAddress) {
+    try await withPostgres(settings, namespace: path.server, address: NetworkPath.serverAddress) {
       try await body(path, $0)
     }
   }

@@ -37,6 +37,16 @@ struct RunningPool: Sendable {
     }
   }
 
+  /// Why it warmed without a ticket, each time.
+  var warmedWithoutTicket: [String] {
+    events.all.withLock { all in
+      all.compactMap {
+        guard case .noTicket(let report) = $0 else { return nil }
+        return if case .unavailable(let why) = report.state { why } else { "none was free" }
+      }
+    }
+  }
+
   /// A lease that was held for too long, or has come back after it was.
   struct Leak: Equatable, Sendable {
     var lease: LeaseID
