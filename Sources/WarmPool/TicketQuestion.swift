@@ -40,7 +40,8 @@ struct TicketQuestion: Sendable {
       let answer = try await connection.query(
         Self.take, [Parameter(array: order), Parameter(Int(connection.backendPID))])
       guard answer[0, 0] == String(connection.backendPID) else {
-        return .unavailable("a pooler is in between, and a lock would stay with whoever is given the session next")
+        return .unavailable(
+          "a pooler is in between, and a lock would stay with whoever is given the session next")
       }
       guard answer[0, 1] != nil else { return .noneFree }
     } catch {

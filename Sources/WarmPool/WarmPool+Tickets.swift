@@ -44,7 +44,8 @@ extension WarmPool {
     guard ticketSession !== session else { return }
     ticketSession = session
     session.assumeIsolated { session in
-      session.onEnd { _ in self.assumeIsolated { if $0.ticketSession === session { $0.ticketSession = nil } } }
+      session.onEnd { _ in self.assumeIsolated { if $0.ticketSession === session { $0.ticketSession = nil } }
+      }
     }
   }
 

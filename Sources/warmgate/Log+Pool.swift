@@ -43,7 +43,8 @@ extension Log {
     var fields: [JSON.Member] = [.init("tickets", .int(report.tickets))]
     if case .unavailable(let why) = report.state { fields.append(.init("reason", .string(why))) }
     note(
-      .warn, report.state == .waitedTooLong ? "warms without a ticket: none was free" : "warms without a ticket",
+      .warn,
+      report.state == .waitedTooLong ? "warms without a ticket: none was free" : "warms without a ticket",
       fields: fields)
   }
 

@@ -118,6 +118,48 @@ import Testing
     }
   }
 
+  @Test("with tickets, where they fit nobody is refused, in a rollout and after an outage")
+  func tickets() async throws {
+    try await withServer(slots: 200) { pg, url in
+      try await withFleet { fleet in
+        let rollout = try await measure("200 slots, 2 tickets: rollout", pg) {
+          try fleet.start(
+            Self.instances, url: url, min: Self.floor, max: 10, flags: ["--fleet-tickets", "2"])
+          #expect(await fleet.becomeReady(Self.instances, within: .seconds(120)))
+          return "\(await fleet.ready())"
+        }
+        #expect(rollout.full == 0)
+        try await pg.stop(.immediate)
+        try await Task.sleep(for: .seconds(10))
+        let outage = try await measure("200 slots, 2 tickets: after an outage of 10 s", pg) {
+          try await pg.start()
+          #expect(await fleet.becomeReady(Self.instances, within: .seconds(120)))
+          return "\(await fleet.ready())"
+        }
+        #expect(outage.full == 0)
+      }
+    }
+  }
+
+  @Test("with shares, where they do not fit all are ready on what there is")
+  func shares() async throws {
+    try await withServer(slots: 100) { pg, url in
+      try await withFleet { fleet in
+        let rollout = try await measure("100 slots, a ticket and shares: rollout", pg) {
+          let flags = ["--fleet-tickets", "1", "--elastic-min"]
+          try fleet.start(Self.instances, url: url, min: Self.floor, max: 10, flags: flags)
+          #expect(await fleet.becomeReady(Self.instances, within: .seconds(120)))
+          return "\(await fleet.ready())"
+        }
+        // A scout that comes when the others have all slots is refused, until they know of it.
+        #expect(rollout.full <= 3 * Self.instances)
+        #expect(
+          await eventually(within: .seconds(60)) { try await pg.sessions() == Self.instances * 2 },
+          "an equal share is two for each")
+      }
+    }
+  }
+
   @Test("the same with clients that open every slot at once, and try again every 100 ms")
   func stampede() async throws {
     for (slots, wanted) in [(200, 160), (100, 97)] {

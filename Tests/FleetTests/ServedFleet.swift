@@ -17,14 +17,14 @@ struct ServedFleet: Sendable {
   private(set) var instances: [Instance] = []
 
   /// Starts so many more, all at once.
-  mutating func start(_ count: Int, url: String, min: Int, max: Int) throws {
+  mutating func start(_ count: Int, url: String, min: Int, max: Int, flags: [String] = []) throws {
     for _ in 0..<count {
       let (health, admin) = (freePort(), freePort())
-      let process = try ServedProcess([
-        "serve", "--listen", "127.0.0.1:\(health)", "--admin-listen", "127.0.0.1:\(admin)", "--log-format",
-        "json",
-        "--database-url", url, "--min-connections", "\(min)", "--max-connections", "\(max)",
-      ])
+      let process = try ServedProcess(
+        [
+          "serve", "--listen", "127.0.0.1:\(health)", "--admin-listen", "127.0.0.1:\(admin)", "--log-format",
+          "json", "--database-url", url, "--min-connections", "\(min)", "--max-connections", "\(max)",
+        ] + flags)
       instances.append(Instance(process: process, health: HTTPProbe(.tcp("127.0.0.1", health))))
     }
   }
