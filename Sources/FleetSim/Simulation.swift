@@ -124,7 +124,7 @@ struct Simulation<Instance: SimulatedInstance> {
     case .slotsFree: seats[Int(seat)].saysNoSlots = false
     case .cut, .grant, .refuse, .leaked, .leakReturned, .drainTakenBack, .resumed, .resumeRefused: break
     // None of the strategies has tickets.
-    case .askTicket, .returnTicket, .noTicket: break
+    case .askTicket, .returnTicket, .noTicket, .countApp: break
     case .breaker, .retired, .transition, .fault, .loginsWork: break
     }
   }

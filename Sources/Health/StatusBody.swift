@@ -95,16 +95,17 @@ struct StatusBody {
   private func ticket(_ snapshot: Snapshot, _ now: Instant) -> JSON {
     let report = snapshot.ticket
     guard report.tickets > 0 else { return .null }
-    var (until, why): (Instant?, String?) = (nil, nil)
+    var (until, why, app): (Instant?, String?, Int?) = (nil, nil, nil)
     switch report.state {
     case .held(let end): until = end
+    case .heldForApp(let sessions, let end): (app, until) = (sessions, end)
     case .unavailable(let words): why = words
     case .notNeeded, .waiting, .waitedTooLong: break
     }
     return [
       "tickets": .int(report.tickets), "state": .string(report.state.name), "reason": .string(why),
       "wanted_for": report.wantedSince.map { .seconds(now - $0) } ?? .null,
-      "held_until_in": until.map { .seconds(max(.zero, $0 - now)) } ?? .null,
+      "app_sessions": .int(app), "held_until_in": until.map { .seconds(max(.zero, $0 - now)) } ?? .null,
       "warmed_without": .int(snapshot.counters.warmedWithoutTicket),
     ]
   }

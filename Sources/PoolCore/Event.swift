@@ -12,6 +12,8 @@ public enum Event: Sendable {
   case roomAnswered(ConnectionID, ServerRoom?)
   /// What came of asking for a ticket.
   case ticketAnswered(ConnectionID, TicketAnswer)
+  /// How many sessions the application has; nil if they cannot be told from others.
+  case appCounted(ConnectionID, Int?)
   /// The probe query, with everything that is asked besides it, was answered as wanted.
   case probeAnswered(ConnectionID)
   /// `usable`: the connection itself still works, as after an SQL error.
@@ -60,6 +62,8 @@ public enum Effect: Sendable {
   case askTicket(ConnectionID)
   /// Give the ticket back that this connection has, if it still stands.
   case returnTicket(ConnectionID)
+  /// Count the sessions of the application beside this pool. Ends in `appCounted`, unless closed before.
+  case countApp(ConnectionID)
   /// Ask an empty query. Ends in `verified` or `ended`, unless closed before.
   case verify(ConnectionID)
   /// A drain wants to close the connection. Ends in `finished`, once what is asked on it is answered: at a client that

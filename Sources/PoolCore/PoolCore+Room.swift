@@ -36,8 +36,11 @@ extension PoolCore {
   /// It comes back within this time.
   static let scoutReturnsWithin: Duration = .seconds(10)
 
-  /// How many sessions are wanted besides those that are open: the whole rest of the floor, or one more.
-  private var neededSlots: Int { max(floor - members.current, 1) }
+  /// How many sessions are wanted besides those that are open: the whole rest of the floor, or one more, and those that
+  /// the application opens next.
+  private var neededSlots: Int {
+    max(floor - members.current, 1) + (phase == .warming ? settings.holdForApp : 0)
+  }
 
   mutating func considerRoom(at now: Instant) {
     guard isServing, let id = probe.connection else {

@@ -12,6 +12,11 @@ extension PoolCore {
   /// From one question to the next, at random from zero to this; doubled each time, up to two seconds.
   static let ticketPace = RetryPace.backOff(base: .milliseconds(100), cap: .seconds(2))
 
+  /// The application has so long to open its sessions, from when the pool is warm.
+  static let appTime: Duration = .seconds(60)
+  /// From one count of them to the next.
+  static let appInterval: Duration = .seconds(1)
+
   /// Connections for the floor may be opened.
   @inline(__always) var mayWarm: Bool {
     guard settings.fleetTickets > 0, phase == .warming else { return true }
@@ -34,8 +39,10 @@ extension PoolCore {
   /// After every event.
   mutating func considerTicket(at now: Instant) {
     guard settings.fleetTickets > 0 else { return }
+    if phase == .ready, waitsForApp(at: now) { return }
     guard isServing, phase == .warming else { return endTickets() }
-    let isWanted = members.current < floor && headroom.hold == nil
+    let isForApp = settings.holdForApp > 0 && tickets.isHeld
+    let isWanted = (members.current < floor || isForApp) && headroom.hold == nil
     if case .held(let id, let until) = tickets.state, !isWanted || now >= until || probe.connection != id {
       giveTicketBack(id)
       // Whoever had one for all its time, and is not warm, asks again as one who has just come.
@@ -82,6 +89,33 @@ extension PoolCore {
     }
   }
 
+  /// The ticket goes on to admit the application's own sessions, which the pool's readiness lets it open.
+  private mutating func waitsForApp(at now: Instant) -> Bool {
+    guard settings.holdForApp > 0, case .held(let id, _) = tickets.state, probe.connection == id else {
+      return false
+    }
+    var wait = tickets.forApp ?? Tickets.ForApp(until: now + Self.appTime)
+    guard wait.sessions < settings.holdForApp, now < wait.until else { return false }
+    if tickets.forApp == nil { alarms.ticket = now }
+    if !wait.isAsked, probe.asked == nil, alarms.ticket.map({ $0 <= now }) ?? true {
+      wait.isAsked = true
+      alarms.ticket = wait.until
+      effects.append(.countApp(id))
+    }
+    tickets.forApp = wait
+    return true
+  }
+
+  mutating func appCounted(_ id: ConnectionID, _ count: Int?, at now: Instant) {
+    guard case .held(let holder, _) = tickets.state, holder == id, tickets.forApp?.isAsked == true else {
+      return
+    }
+    tickets.forApp?.isAsked = false
+    // Where they cannot be told from others, nobody is kept waiting for them.
+    tickets.forApp?.sessions = count ?? settings.holdForApp
+    if let until = tickets.forApp?.until { alarms.ticket = min(now + Self.appInterval, until) }
+  }
+
   private mutating func warmWithout(_ why: Tickets.WhyWithout) {
     tickets.state = .without(why)
     alarms.ticket = nil
@@ -103,7 +137,7 @@ extension PoolCore {
   private mutating func endTickets() {
     if case .held(let id, _) = tickets.state { giveTicketBack(id) }
     if case .asking = tickets.state {} else { tickets.state = .none }
-    (tickets.wantedSince, tickets.patienceEnds, tickets.misses) = (nil, nil, 0)
+    (tickets.wantedSince, tickets.patienceEnds, tickets.misses, tickets.forApp) = (nil, nil, 0, nil)
     alarms.ticket = nil
   }
 
@@ -112,7 +146,8 @@ extension PoolCore {
       switch tickets.state {
       case .none: tickets.wantedSince == nil ? .notNeeded : .waiting
       case .asking: .waiting
-      case .held(_, let until): .held(until: until)
+      case .held(_, let until):
+        tickets.forApp.map { .heldForApp(sessions: $0.sessions, until: $0.until) } ?? .held(until: until)
       case .without(.waitedTooLong): .waitedTooLong
       case .without(.unavailable(let why)): .unavailable(why)
       }

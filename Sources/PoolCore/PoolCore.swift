@@ -159,6 +159,7 @@ public struct PoolCore: Sendable {
     case .loginFailed(let id, let fault): loginFailed(id, fault, at: now)
     case .roomAnswered(let id, let room): roomAnswered(id, room, at: now)
     case .ticketAnswered(let id, let answer): ticketAnswered(id, answer, at: now)
+    case .appCounted(let id, let count): appCounted(id, count, at: now)
     case .probeAnswered(let id): probeAnswered(id, at: now)
     case .probeFailed(let id, let fault, let usable): probeFailed(id, fault, usable: usable, at: now)
     case .unanswered: askProbe(doubted: true, at: now)

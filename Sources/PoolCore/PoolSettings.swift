@@ -6,6 +6,9 @@ public struct PoolSettings: Hashable, Sendable {
   public var elasticMin = false
   /// So many instances may warm at the same moment, through advisory locks of the database; 0: as many as want to.
   public var fleetTickets = 0
+  /// With `fleetTickets`: so many sessions of the application beside this pool are waited for before the ticket is given
+  /// back, and slots for them are needed besides the floor.
+  public var holdForApp = 0
   /// Ceiling, everything counted: the probe's connection, logins under way, replacements.
   public var maxConnections = 10
   /// How long a caller may wait for a connection unless it says otherwise.
@@ -133,6 +136,12 @@ extension PoolSettings {
     try require(
       (0...1000).contains(fleetTickets), "fleet-tickets",
       "must be between 0 (off) and 1000: each is a lock, and more of them hold nobody back")
+    try require(
+      (0...10_000).contains(holdForApp), "hold-for-app",
+      "must be between 0 (off) and 10000: no server takes more from one application")
+    try require(
+      holdForApp == 0 || fleetTickets > 0, "hold-for-app",
+      "needs fleet-tickets: it is a ticket that is kept until the application has its sessions")
     try require(splay >= .zero, "splay", "must not be negative; zero is no wait")
   }
 }

@@ -283,6 +283,8 @@ public struct TicketReport: Hashable, Sendable {
     case waiting
     /// It has one, at most until then.
     case held(until: Instant)
+    /// It is warm and keeps one until the application has its sessions, of which there are so many, at most until then.
+    case heldForApp(sessions: Int, until: Instant)
     /// It warms without, because none was free in time.
     case waitedTooLong
     /// It warms without, because there can be none here, and why.
@@ -294,6 +296,7 @@ public struct TicketReport: Hashable, Sendable {
       case .notNeeded: "not_needed"
       case .waiting: "waiting"
       case .held: "held"
+      case .heldForApp: "held_for_app"
       case .waitedTooLong: "waited_too_long"
       case .unavailable: "unavailable"
       }

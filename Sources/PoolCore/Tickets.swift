@@ -7,6 +7,16 @@ struct Tickets: Sendable {
   var patienceEnds: Instant?
   /// How often none was free, in a row.
   var misses = 0
+  /// The pool is warm, and the ticket is kept for the application.
+  var forApp: ForApp?
+
+  struct ForApp: Sendable {
+    var until: Instant
+    /// How many sessions it had when they were last counted.
+    var sessions = 0
+    /// They are being counted.
+    var isAsked = false
+  }
 
   enum State: Hashable, Sendable {
     /// None is wanted, or the next question is due at `alarms.ticket`. → asking, without

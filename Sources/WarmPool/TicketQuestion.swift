@@ -57,7 +57,7 @@ struct TicketQuestion: Sendable {
 
   func giveBack(_ connection: Connection) async {
     // The first time it may be stopped for being late.
-    do throws(QueryError) { try await connection.query(Self.giveBack) } catch {
+    do throws(QueryError) { _ = try await connection.query(Self.giveBack) } catch {
       if error.connectionUsable { _ = try? await connection.query(Self.giveBack) }
     }
     _ = try? await connection.query(Self.noticesAsBefore)

@@ -49,6 +49,7 @@ extension WarmPool {
     case .askRoom(let id): askRoom(id)
     case .askTicket(let id): askTicket(id)
     case .returnTicket(let id): returnTicket(id)
+    case .countApp(let id): countApp(id)
     case .verify(let id): verify(id)
     case .finish(let id): finish(id)
     case .close(let id, let reason): close(id, reason)

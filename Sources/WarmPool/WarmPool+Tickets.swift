@@ -40,6 +40,15 @@ extension WarmPool {
     askAside(on: connection) { _ in await question.giveBack(connection) }
   }
 
+  func countApp(_ id: ConnectionID) {
+    guard let connection = connections[id]?.connection else { return }
+    let question = AppQuestion(prefix: configuration.applicationNamePrefix)
+    askAside(on: connection) { pool in
+      let count = await question.ask(connection)
+      if pool.connections[id]?.connection === connection { pool.handle(.appCounted(id, count)) }
+    }
+  }
+
   private func keepTicketSession(_ session: Connection) {
     guard ticketSession !== session else { return }
     ticketSession = session

@@ -77,6 +77,10 @@ enum SettingsTable {
       unset: "its own",
       "where the tickets are taken, for instances that use different databases"),
     Setting(
+      "hold-for-app", .pool, .count, \.pool.holdForApp,
+      "with tickets: keep it until the application has so many sessions of its own, and need slots for them too"
+    ),
+    Setting(
       "splay", .pool, .duration, \.pool.splay,
       "upper bound of a random wait before the first login of a process"),
   ]

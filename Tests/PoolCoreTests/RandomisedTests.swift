@@ -92,6 +92,7 @@ private final class Life {
     pool = VirtualPool(
       settings, seed: seed, drained: drained, begun: false, insistsOnPrimary: random.next() % 2 == 0,
       server: server)
+    pool.tickets = random.pick([nil, VirtualTickets(1), VirtualTickets(0)])
     pool.broken = { [weak self] in self?.problems.append($0) }
     do throws(SettingsError) { try settings.validate() } catch { problems.append("settings: \(error)") }
     pool.send(.begin)
@@ -154,12 +155,15 @@ private final class Life {
     pool.server.peers = chance(50) ? (peers, peers * pick([1, 2, 5])) : nil
     pool.server.foreign = (pool.server.peers?.sessions ?? 0) + pick([0, 3, 30])
     pool.server.unseen = pick([0, 0, 5])
+    pool.server.appSessions = pick([nil, 0, 3])
+    if pool.ticket == nil { pool.tickets?.free = pick([0, 1]) }
   }
 
   /// The faults stop, callers give up and give back.
   private func recover() {
     pool.server.heal()
     (pool.server.peers, pool.server.foreign, pool.server.unseen) = (nil, 0, 0)
+    if pool.ticket == nil { pool.tickets?.free = 1 }
     if isTerminated || chance(10) {
       pool.drain(for: .seconds(20))
       if pool.advance(within: .seconds(21), until: { $0.phase == .drained }) == nil {
@@ -212,6 +216,8 @@ extension PoolSettings {
     settings.minConnections = random.pick([1, 1, 2, 2, 3, 5])
     settings.maxConnections = settings.minConnections + random.pick([0, 0, 1, 2, 5])
     settings.elasticMin = random.next() % 3 == 0
+    settings.fleetTickets = random.pick([0, 0, 1])
+    if settings.fleetTickets > 0 { settings.holdForApp = random.pick([0, 2]) }
     settings.maxWaiting = random.pick([nil, 0, 2, 20])
     settings.acquireTimeout = random.pick([.milliseconds(100), .seconds(2), .seconds(10)])
     settings.idleTimeout = random.pick([.seconds(1), .seconds(20), .seconds(300)])

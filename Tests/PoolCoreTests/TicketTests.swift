@@ -133,6 +133,65 @@ import Testing
     #expect(pool.connection(of: lease) != nil)
   }
 
+  @Test(
+    "kept for the application, it is given back when that has its sessions, after a minute, or where nobody knows"
+  )
+  func forTheApplication() throws {
+    func started(_ sessions: Int?) -> (VirtualPool, VirtualTickets) {
+      let tickets = VirtualTickets(1)
+      var settings = PoolSettings()
+      (settings.fleetTickets, settings.holdForApp, settings.minConnections) = (1, 5, 3)
+      let pool = VirtualPool(settings, begun: false)
+      pool.server.appSessions = sessions
+      pool.tickets = tickets
+      pool.send(.begin)
+      // The application starts when the pool is ready.
+      #expect(pool.advance(within: .seconds(1)) { $0.isReady } != nil)
+      return (pool, tickets)
+    }
+    let (pool, tickets) = started(0)
+    pool.advance(by: .seconds(20))
+    #expect(tickets.free == 0)
+    pool.server.appSessions = 4
+    pool.advance(by: .seconds(2))
+    #expect(tickets.free == 0)
+    guard case .heldForApp(4, _) = pool.snapshot.ticket.state else {
+      Issue.record("\(pool.snapshot.ticket)")
+      return
+    }
+    pool.server.appSessions = 5
+    #expect(pool.advance(within: .seconds(2)) { _ in tickets.free == 1 } != nil)
+    #expect(pool.snapshot.ticket.state == .notNeeded)
+
+    let (slow, kept) = started(0)
+    pool.clearLog()
+    let took = try #require(slow.advance(within: .seconds(61)) { _ in kept.free == 1 })
+    #expect(took > .seconds(59))
+    // About once a second it was counted, and no more after that.
+    #expect((50...62).contains(slow.times { if case .countApp = $0 { true } else { false } }.count))
+    slow.advance(by: .seconds(60))
+    #expect(slow.times { if case .countApp = $0 { true } else { false } }.count <= 62)
+
+    let (blind, unknown) = started(nil)
+    #expect(blind.advance(within: .seconds(1)) { _ in unknown.free == 1 } != nil)
+  }
+
+  @Test("slots for the application are needed as well, before it is ready")
+  func roomForTheApplication() {
+    var settings = PoolSettings()
+    (settings.fleetTickets, settings.holdForApp, settings.minConnections) = (1, 5, 3)
+    var server = VirtualServer()
+    server.slots = 20
+    server.foreign = 13
+    let pool = VirtualPool(settings, begun: false, server: server)
+    pool.tickets = VirtualTickets(1)
+    pool.send(.begin)
+    pool.advance(by: .seconds(5))
+    #expect(pool.reasons.first?.text == "no slots: at least 14 of 20 used, 7 more needed")
+    pool.server.foreign = 12
+    #expect(pool.advance(within: .seconds(60)) { $0.isReady } != nil)
+  }
+
   @Test("a drain gives it back, and a resume takes another one")
   func drain() {
     let tickets = VirtualTickets(1)

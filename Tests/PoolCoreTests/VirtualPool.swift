@@ -249,7 +249,11 @@ final class VirtualPool {
       {
         broken("\(id) logs in without a ticket")
       }
-      if core.headroom.hold != nil, core.probe.connection != nil { broken("\(id) logs in without room") }
+      // A lookout asks at other hosts: it is the room of this one that is missing.
+      let isLookout = if case .elsewhere = place { true } else { false }
+      if core.headroom.hold != nil, core.probe.connection != nil, !isLookout {
+        broken("\(id) logs in without room")
+      }
       switch server.login {
       case .answers where server.isFull(with: sessions.count + connecting.count - 1):
         schedule(.loginFailed(id, .full), after: server.loginLatency, of: id)
@@ -285,6 +289,9 @@ final class VirtualPool {
       mustBeOpen(id, "is asked for a ticket")
       if let ticket { broken("\(ticket) has a ticket, and \(id) asks for one") }
       schedule(.ticketAnswered(id, .noneFree), after: server.queryLatency, of: id)
+    case .countApp(let id):
+      mustBeOpen(id, "is asked for the application")
+      schedule(.appCounted(id, server.appSessions), after: server.queryLatency, of: id)
     case .returnTicket(let id):
       if ticket == id { returnTicket() }
     case .verify(let id):

@@ -40,6 +40,8 @@ struct VirtualServer {
   var foreign = 0
   /// Instances of the fleet, with how many sessions they have besides those of the pool that asks.
   var peers: (instances: Int, sessions: Int)?
+  /// Those of the application; nil: they cannot be told from others.
+  var appSessions: Int? = 0
   /// How many it does not tell of: they are still authenticating.
   var unseen = 0
 

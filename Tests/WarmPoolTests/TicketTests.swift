@@ -124,6 +124,34 @@ import Testing
     }
   }
 
+  @Test(
+    "kept for the application, it is given back when that has opened its sessions", arguments: [nil, "shop"])
+  func forTheApplication(prefix: String?) async throws {
+    try await withPostgres { postgres in
+      let running = try pool(postgres) {
+        $0.databaseURL = postgres.tcpURL()
+        $0.pool.holdForApp = 2
+        $0.applicationNamePrefix = prefix
+      }
+      try await running.whileItRuns { pool in
+        try await pool.warmed(within: .seconds(20))
+        func sessions() -> Int? {
+          if case .heldForApp(let sessions, _) = pool.snapshot.ticket.state { sessions } else { nil }
+        }
+        #expect(await eventually { sessions() == 0 })
+        // Neither these nor those of another name, or from another address, are its own.
+        let stranger = try await postgres.session()
+        let first = try await postgres.session(applicationName: "shop-1", password: TestPostgres.password)
+        #expect(await eventually(within: .seconds(20)) { sessions() == 1 })
+        #expect(try await postgres.sql(Self.locks) == "1")
+        let second = try await postgres.session(applicationName: "shop-2", password: TestPostgres.password)
+        #expect(await eventually(within: .seconds(20)) { pool.snapshot.ticket.state == .notNeeded })
+        #expect(await eventually { try await postgres.sql(Self.locks) == "0" })
+        for session in [stranger, first, second] { await session.end() }
+      }
+    }
+  }
+
   @Test("behind a pooler there are none: it warms without, says so, and leaves no lock behind")
   func pooler() async throws {
     try await withPostgres { postgres in
