@@ -20,11 +20,22 @@ enum TextFile {
     let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard file >= 0 else { throw Failure("cannot be opened: \(errorText(errno))") }
     defer { close(file) }
+    return try bytes(from: file, atMost: limit, advice: advice)
+  }
+
+  /// All that comes until its end. A writer at the other end of a pipe may take its time.
+  static func bytes(
+    from file: Int32, atMost limit: Int, advice: String = ""
+  ) throws(Failure) -> [UInt8] {
     var bytes: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 65_536)
     while true {
       let count = buffer.withUnsafeMutableBytes { Glibc.read(file, $0.baseAddress, $0.count) }
       if count < 0, errno == EINTR { continue }
+      if count < 0, errno == EAGAIN {
+        var waiting = pollfd(fd: file, events: Int16(POLLIN), revents: 0)
+        if poll(&waiting, 1, -1) >= 0 || errno == EINTR { continue }
+      }
       guard count >= 0 else { throw Failure("cannot be read: \(errorText(errno))") }
       if count == 0 { return bytes }
       bytes += buffer[..<count]
