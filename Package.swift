@@ -36,7 +36,9 @@ let package = Package(
     target("YAML", ["CLibyaml"]),
     .executableTarget(
       name: "warmgate",
-      dependencies: ["PoolCore", "EventLoop", "Postgres", "WarmPool", "Health", "FleetSim", "YAML", "CLinux"],
+      dependencies: [
+        "PoolCore", "EventLoop", "Postgres", "WarmPool", "Health", "FleetSim", "YAML", "CLinux",
+      ],
       swiftSettings: swiftSettings),
 
     // Run by scripts/bench; not a product.
@@ -75,6 +77,7 @@ let package = Package(
       swiftSettings: swiftSettings),
     tests("HealthTests", ["Health", "Support"]),
     tests("FleetSimTests", ["FleetSim"]),
+    tests("YAMLTests", ["YAML"]),
     tests(
       "WarmgateTests", ["warmgate", "WarmPool", "Health", "FleetSim", "PoolCore", "YAML", "Support"]),
     tests("EndToEndTests", ["warmgate", "Support"]),

@@ -18,12 +18,15 @@ extension Command {
     options: [
       Option(
         name: "filename", placeholder: "FILE",
-        meaning: "a manifest in YAML or JSON, as kubectl kustomize prints it; - for standard input", letter: "f"),
+        meaning: "a manifest in YAML or JSON, as kubectl kustomize prints it; - for standard input",
+        letter: "f"),
       Option(
-        name: "name", placeholder: "[KIND/]NAME", meaning: "with -f: the workload, where several have a Warmgate"),
+        name: "name", placeholder: "[KIND/]NAME",
+        meaning: "with -f: the workload, where several have a Warmgate"),
       Option(
         name: "container", placeholder: "NAME",
-        meaning: "with -f: the container that is Warmgate's, where that is not to be seen, or only one counts"),
+        meaning: "with -f: the container that is Warmgate's, where that is not to be seen, or only one counts"
+      ),
       Option(name: "replicas", placeholder: "NUMBER", meaning: "pods of the Deployment; needed without -f"),
       Option(
         name: "max-surge", placeholder: ValueKind.podCount.placeholder,
@@ -143,7 +146,8 @@ extension Command.Invocation {
 
   /// Whether there is a server to ask, or to count with. A manifest may be looked at without one.
   fileprivate func namesServer(_ settings: ServeSettings) -> Bool {
-    ["server-connections", "server-reserved", "others"].contains { arguments.has($0) } || settings.databaseURL != nil
+    ["server-connections", "server-reserved", "others"].contains { arguments.has($0) }
+      || settings.databaseURL != nil
       || ["PGHOST", "PGHOSTADDR", "PGSERVICE"].contains { environment[$0]?.isEmpty == false }
   }
 

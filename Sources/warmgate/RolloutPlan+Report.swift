@@ -4,7 +4,9 @@ import PoolCore
 extension RolloutPlan {
   /// As people read it.
   var lines: [String] {
-    var lines = [Self.row("server", room?.text ?? "not asked: name it by --database-url or --server-connections")]
+    var lines = [
+      Self.row("server", room?.text ?? "not asked: name it by --database-url or --server-connections")
+    ]
     let app = fleet.appConnections > 0 ? " and up to \(fleet.appConnections) of the application" : ""
     lines.append(
       Self.row(
@@ -16,7 +18,8 @@ extension RolloutPlan {
       lines.append(
         Self.row(
           phase.name,
-          "\(phase.pods) \(phase.pods == 1 ? "pod" : "pods")\(draining): \(phase.least) to \(phase.most) sessions\(left(by: phase))"))
+          "\(phase.pods) \(phase.pods == 1 ? "pod" : "pods")\(draining): \(phase.least) to \(phase.most) sessions\(left(by: phase))"
+        ))
     }
     if room == nil { return lines }
     lines.append(fits ? "it fits" : "it does not fit; each of these would:")

@@ -97,7 +97,9 @@ struct RolloutPlan: Hashable, Sendable {
     }
     var slow = self
     (slow.fleet.surge, slow.fleet.unavailable) = (1, 0)
-    if fleet.replacement == .rolling, slow.fits { advice.append("--max-surge 1 --max-unavailable 0, one pod after the other") }
+    if fleet.replacement == .rolling, slow.fits {
+      advice.append("--max-surge 1 --max-unavailable 0, one pod after the other")
+    }
     advice.append(room.enlarged(to: peak))
     return advice
   }

@@ -21,7 +21,8 @@ struct ContainerEnvironment {
         continue
       }
       guard let map = map(name) else {
-        unread.append("the ConfigMap \(name.quoted) of envFrom on line \(source.line), which is not in the manifest")
+        unread.append(
+          "the ConfigMap \(name.quoted) of envFrom on line \(source.line), which is not in the manifest")
         continue
       }
       for (key, value) in map.data { entries[source.prefix + key] = .text(value) }
@@ -35,7 +36,8 @@ struct ContainerEnvironment {
       case .configMap(let name, let key):
         entries[variable.name] =
           map(name)?.data[key].map { .text(Placed($0.value, variable.line)) }
-          ?? .unknown("the ConfigMap \(name.quoted), which does not have it in this manifest", line: variable.line)
+          ?? .unknown(
+            "the ConfigMap \(name.quoted), which does not have it in this manifest", line: variable.line)
       case .elsewhere(let source): entries[variable.name] = .unknown(source, line: variable.line)
       }
     }

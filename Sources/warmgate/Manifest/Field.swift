@@ -135,8 +135,10 @@ enum PortReference: Hashable, Sendable {
 
 extension String {
   /// A name from a manifest as it may be shown: no line break, not endless.
-  var shown: String {
+  var shown: String { shown(atMost: 120) }
+
+  func shown(atMost length: Int) -> String {
     let text = escapingControls
-    return text.count > 120 ? text.prefix(119) + "…" : text
+    return text.count > length ? text.prefix(length - 1) + "…" : text
   }
 }

@@ -36,7 +36,9 @@ enum HookMeaning: Hashable {
   private init(_ words: [String], drainTimeout: Duration) {
     let words = words.flatMap { $0.split { $0.isWhitespace || ";&|()".contains($0) } }
     let programs = words.map { $0.split(separator: "/").last ?? $0 }
-    if let place = programs.indices.first(where: { programs[$0] == "warmgate" && programs.dropFirst($0 + 1).first == "drain" }) {
+    if let place = programs.indices.first(where: {
+      programs[$0] == "warmgate" && programs.dropFirst($0 + 1).first == "drain"
+    }) {
       let rest = words[(place + 2)...]
       self = .drains(rest.contains("--no-wait") ? .zero : Self.timeout(in: Array(rest)) ?? drainTimeout)
     } else if words.contains(where: { $0.hasSuffix("/quit") || $0.contains("/quit?") })

@@ -17,7 +17,10 @@ struct ManifestFile {
         path == "-"
         ? try TextFile.bytes(from: STDIN_FILENO, atMost: most) : try TextFile.bytes(of: path, atMost: most)
     } catch {
-      throw UsageError("\(name): \(error.description)")
+      var status = stat()
+      let isDirectory = stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+      let advice = isDirectory ? "; give a file, or: kubectl kustomize \(name) | warmgate plan -f -" : ""
+      throw UsageError("\(name): \(error.description)\(advice)")
     }
     try self.init(bytes, called: name)
   }
@@ -29,7 +32,7 @@ struct ManifestFile {
     }
   }
 
-  private static func text(_ error: YAMLError) -> String { "line \(error.line): \(error.why.shown)" }
+  private static func text(_ error: YAMLError) -> String { "line \(error.line): \(error.why.shown(atMost: 400))" }
 
   func error(_ why: String) -> UsageError { UsageError("\(name): \(why)") }
 
@@ -78,7 +81,8 @@ struct ManifestFile {
       .joined(separator: ", ")
     if workloads.isEmpty, let wanted { return "no workload is called \(wanted.quoted); there is \(names)" }
     if let container { return "no container is called \(container.quoted) in \(names)" }
-    return "no container of \(names) is a Warmgate: none has the command \"warmgate serve\", or no command and an image "
+    return
+      "no container of \(names) is a Warmgate: none has the command \"warmgate serve\", or no command and an image "
       + "called warmgate; --container NAME says which it is"
   }
 }

@@ -87,7 +87,8 @@ extension PlannedWorkload {
     _ flags: Flags, _ surge: Placed<PodCount>?, _ unavailable: Placed<PodCount>?
   ) throws(UsageError) {
     let isDeployment = workload.kind == .deployment
-    let standard: (PodCount, PodCount) = isDeployment ? (.percent(25), .percent(25)) : (.number(0), .number(1))
+    let standard: (PodCount, PodCount) =
+      isDeployment ? (.percent(25), .percent(25)) : (.number(0), .number(1))
     let more = flags.surge ?? surge?.value ?? standard.0
     let fewer = flags.unavailable ?? unavailable?.value ?? standard.1
     if more.isZero, fewer.isZero {
@@ -115,7 +116,9 @@ extension PlannedWorkload {
       fleet.minConnections += pool.minConnections
       fleet.maxConnections += pool.maxConnections
       let prefix = sidecars.count > 1 ? "\(sidecar.container.name.shown): " : ""
-      for (flag, value) in [("min-connections", pool.minConnections), ("max-connections", pool.maxConnections)] {
+      for (flag, value) in [
+        ("min-connections", pool.minConnections), ("max-connections", pool.maxConnections),
+      ] {
         let source: Number.Source =
           flags.arguments.has(flag) ? .flag : Number.Source(sidecar.lines[flag])
         note(prefix + flag, "\(value)", source)

@@ -27,7 +27,8 @@ extension PodReview {
       guard probe.budget < Self.leastBudget else { return nil }
       return Finding(
         .startupBudget, .error, line, container.name, what,
-        why: "then the container is killed and started later and later, and an outage of the database must not do that",
+        why:
+          "then the container is killed and started later and later, and an outage of the database must not do that",
         set: set)
     }
   }
@@ -65,7 +66,8 @@ extension PodReview {
           Finding(
             .readinessQuestion, .advice, sidecar.container.line, sidecar.container.name,
             "no readinessProbe asks it", why: "the pod is in its Service whatever the database does",
-            set: "set readinessProbe: {httpGet: {path: /ready, port: \(sidecar.settings.listen.port ?? 8086)}}"))
+            set:
+              "set readinessProbe: {httpGet: {path: /ready, port: \(sidecar.settings.listen.port ?? 8086)}}"))
       }
     }
     return all

@@ -14,7 +14,8 @@ extension PodReview {
       return Finding(
         .sidecarKind, .error, container.line, container.name, "runs beside the Job's own container",
         why: "serve does not end, so the Job never completes",
-        set: "move it to initContainers with restartPolicy: Always, or POST /quit to it when the work is done")
+        set: "move it to initContainers with restartPolicy: Always, or POST /quit to it when the work is done"
+      )
     }
   }
 
@@ -76,7 +77,9 @@ extension PodReview {
         Finding(
           .drainDelay, severity, line, container.name,
           "a drain keeps serving for \(delay.settingText) only", why: why,
-          set: "set --drain-delay \(needed.settingText) and give the drain \((needed + .seconds(20)).settingText) in all")
+          set:
+            "set --drain-delay \(needed.settingText) and give the drain \((needed + .seconds(20)).settingText) in all"
+        )
       }
       var all: [Finding] = []
       if let slowest = balancers.max(by: { $0.notices < $1.notices }), slowest.notices > delay {
@@ -95,7 +98,8 @@ extension PodReview {
         all.append(
           finding(
             .advice, kubelet,
-            "the kubelet's readinessProbe takes up to \(kubelet.settingText) to notice a drain that is no deletion"))
+            "the kubelet's readinessProbe takes up to \(kubelet.settingText) to notice a drain that is no deletion"
+          ))
       }
       return all
     }
@@ -117,7 +121,8 @@ extension PodReview {
       switch hook(of: app) {
       case nil:
         return Finding(
-          .appHook, .advice, app.line, app.name, "gets SIGTERM at once, without a preStop hook", why: why, set: set)
+          .appHook, .advice, app.line, app.name, "gets SIGTERM at once, without a preStop hook", why: why,
+          set: set)
       case .sleeps(let time) where time < wanted:
         return Finding(
           .appHook, .advice, app.preStop?.line ?? app.line, app.name,
@@ -128,17 +133,19 @@ extension PodReview {
   }
 
   var grace: [Finding] {
-    let apps = apps.map { app -> Duration in
-      switch hook(of: app) {
-      case .sleeps(let time), .drains(let time): time + appStop
-      case .ends, .other, nil: appStop
-      }
-    }.max() ?? .zero
-    let drains = sidecars.map { sidecar -> Duration in
-      if case .drains(let time)? = hook(of: sidecar.container) { return time }
-      // It begins to drain at SIGTERM: beside the application, or after it, when nothing is left to wait for.
-      return sidecar.container.role == .main && !appDrains ? sidecar.settings.pool.drainTimeout : .zero
-    }.max() ?? .zero
+    let apps =
+      apps.map { app -> Duration in
+        switch hook(of: app) {
+        case .sleeps(let time), .drains(let time): time + appStop
+        case .ends, .other, nil: appStop
+        }
+      }.max() ?? .zero
+    let drains =
+      sidecars.map { sidecar -> Duration in
+        if case .drains(let time)? = hook(of: sidecar.container) { return time }
+        // It begins to drain at SIGTERM: beside the application, or after it, when nothing is left to wait for.
+        return sidecar.container.role == .main && !appDrains ? sidecar.settings.pool.drainTimeout : .zero
+      }.max() ?? .zero
     let needed = max(apps, drains)
     let seconds = pod.grace?.value ?? PodTemplate.standardGrace
     guard .seconds(seconds) < needed else { return [] }

@@ -13,7 +13,8 @@ struct PodReview {
   /// In the order of their lines.
   var findings: [Finding] {
     let all =
-      sidecars.flatMap(\.findings) + kinds + startup + questions + ports + timeouts + hooks + delays + appHooks
+      sidecars.flatMap(\.findings) + kinds + startup + questions + ports + timeouts + hooks + delays
+      + appHooks
       + grace
     return all.sorted { ($0.line, $0.rule.rawValue) < ($1.line, $1.rule.rawValue) }
   }

@@ -63,7 +63,8 @@ struct WarmgateContainer {
       arguments = try? Arguments(reading: accepted, accepting: Command.serve.forms, command: "serve")
     }
     if let operand = arguments?.operands.first {
-      refuse(words.first { $0.value == operand }?.line ?? container.line, "unexpected argument \(operand.quoted)")
+      refuse(
+        words.first { $0.value == operand }?.line ?? container.line, "unexpected argument \(operand.quoted)")
     }
     for setting in SettingsTable.all {
       if let option = arguments?.options.last(where: { $0.name == setting.flag }) {

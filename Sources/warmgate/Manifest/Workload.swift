@@ -63,7 +63,8 @@ struct Workload {
     let unavailable = try rolling?.podCount("maxUnavailable", atMost: 100)
     if let surge, let unavailable, surge.value.isZero, unavailable.value.isZero {
       throw YAMLError(
-        line: unavailable.line, why: "maxSurge and maxUnavailable are both 0: Kubernetes could never roll that")
+        line: unavailable.line,
+        why: "maxSurge and maxUnavailable are both 0: Kubernetes could never roll that")
     }
     return .rolling(surge: surge, unavailable: unavailable)
   }
