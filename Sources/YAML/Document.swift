@@ -6,10 +6,33 @@ package enum Document {
   /// Values in all documents, those that an alias stands for counted again, at most.
   package static let mostNodes = 1_000_000
 
+  /// Lines that begin with `%`, at most: libyaml compares each `%TAG` of a document with all before it.
+  package static let mostDirectives = 100
+
   /// The documents in order, without those that hold nothing.
   package static func all(in bytes: [UInt8]) throws(YAMLError) -> [Node] {
+    try countDirectives(in: bytes)
     var reader = Reader(events: try Events(bytes))
     return try reader.documents()
+  }
+}
+
+extension Document {
+  private static func countDirectives(in bytes: [UInt8]) throws(YAMLError) {
+    var (line, count) = (1, 0)
+    var previous = UInt8(ascii: "\n")
+    for byte in bytes {
+      let begins = previous == UInt8(ascii: "\n") || previous == UInt8(ascii: "\r")
+      if begins, byte == UInt8(ascii: "%") {
+        count += 1
+        if count > mostDirectives {
+          throw YAMLError(
+            line: line, why: "more than \(mostDirectives) lines begin with %, which are directives")
+        }
+      }
+      if byte == UInt8(ascii: "\n") { line += 1 }
+      previous = byte
+    }
   }
 }
 

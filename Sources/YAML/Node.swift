@@ -73,7 +73,8 @@ package struct Scalar: Hashable, Sendable {
   /// Whole numbers with their base in front (`0x`, `0b`, `0o`, or only `0` for octal) and underscores anywhere, then
   /// decimal fractions.
   private static func number(_ text: String) -> Value? {
-    guard let first = text.utf8.first, "0123456789+-.".utf8.contains(first) else { return nil }
+    guard let first = text.utf8.first, "0123456789+-.".utf8.contains(first), text.utf8.count <= longestNumber
+    else { return nil }
     let plain = text.utf8.filter { $0 != UInt8(ascii: "_") }
     if let int = int(String(decoding: plain, as: UTF8.self)) { return .int(int) }
     // `Double` alone would take "0x1p3", "1." with a sign in front of nothing, and the like.
@@ -81,6 +82,9 @@ package struct Scalar: Hashable, Sendable {
     if let whole = Int(exactly: number) { return .int(whole) }
     return .number(number)
   }
+
+  /// No number of Kubernetes has more signs, and to read one takes longer than in proportion to them.
+  private static let longestNumber = 400
 
   private static let bases = [("0x", 16), ("0X", 16), ("0b", 2), ("0B", 2), ("0o", 8), ("0O", 8), ("0", 8)]
 

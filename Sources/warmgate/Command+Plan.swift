@@ -73,9 +73,10 @@ extension Command {
     var plan = RolloutPlan(fleet: try invocation.fleet(of: workload, settings), room: nil)
     let isAsked = workload == nil || invocation.namesServer(settings)
     if isAsked {
-      plan.room = try invocation.room(settings, of: workload?.sidecars.map(\.settings) ?? [settings])
+      plan.room = try invocation.room(settings, of: workload?.counted.map(\.settings) ?? [settings])
       // What a manifest says is worth saying all the same.
       if plan.room == nil, workload == nil { return 1 }
+      plan.whyNoRoom = "could not be asked"
     }
     if invocation.arguments.has("json") {
       invocation.console.print(JSON.object(plan.members + (workload?.members ?? [])).text)

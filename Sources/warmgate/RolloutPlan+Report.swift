@@ -4,9 +4,7 @@ import PoolCore
 extension RolloutPlan {
   /// As people read it.
   var lines: [String] {
-    var lines = [
-      Self.row("server", room?.text ?? "not asked: name it by --database-url or --server-connections")
-    ]
+    var lines = [Self.row("server", room?.text ?? whyNoRoom)]
     let app = fleet.appConnections > 0 ? " and up to \(fleet.appConnections) of the application" : ""
     lines.append(
       Self.row(

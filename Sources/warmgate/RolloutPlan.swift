@@ -6,8 +6,10 @@ struct RolloutPlan: Hashable, Sendable {
   static let mostPods = 100_000
 
   var fleet: Fleet
-  /// Nil: no server was named, and only the fleet is counted.
+  /// Nil: no server is known, and only the fleet is counted.
   var room: FleetRoom?
+  /// Why, if so, for people.
+  var whyNoRoom = "not asked: name it by --database-url or --server-connections"
 
   struct Fleet: Hashable, Sendable {
     /// How old pods are replaced by new ones.

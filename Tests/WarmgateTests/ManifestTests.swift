@@ -375,6 +375,13 @@ import Testing
     let advice = try await plan(ShopManifest().replacing("seconds: 10", "seconds: 1"), "--json")
     #expect(advice.status == .exited(0))
     #expect(advice.output.hasPrefix("{\"fits\":null,\"capacity\":null,\"peak\":18,"))
+    // One that is named and does not answer is a failure, and the manifest is looked at all the same.
+    let silent = try await plan(
+      ShopManifest(), "--database-url", "postgresql://shop@127.0.0.1:\(freePort())/shop")
+    #expect(silent.status == .exited(1))
+    #expect(silent.errors.hasPrefix("warmgate: the server's limits cannot be read (tcp: connection refused"))
+    #expect(silent.output.contains("server    could not be asked\n"))
+    #expect(silent.output.hasSuffix("nothing is wrong in the manifest\n"))
   }
 
   @Test("the settings of the caller's own environment are not those of the manifest")

@@ -122,6 +122,17 @@ import Testing
     #expect(throws: YAMLError(line: 1, why: "nested deeper than 100 levels")) { try documents(text) }
   }
 
+  @Test("directives are few, and a number is not endless: libyaml and Swift would take minutes for them")
+  func directives() throws {
+    let many = (1...200).map { "%TAG !a\($0)! x\n" }.joined() + "--- {a: 1}\n"
+    #expect(throws: YAMLError(line: 101, why: "more than 100 lines begin with %, which are directives")) {
+      try documents(many)
+    }
+    #expect(try documents("%YAML 1.1\n%TAG ! x\n---\na: 1\n").count == 1)
+    let digits = String(repeating: "9", count: 1_000_000)
+    #expect(try scalar(digits) == .text(digits))
+  }
+
   @Test("a hundred thousand plain values are read")
   func size() throws {
     let text = (0..<100_000).map { "k\($0): \($0)\n" }.joined()

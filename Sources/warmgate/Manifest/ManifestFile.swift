@@ -32,17 +32,19 @@ struct ManifestFile {
     }
   }
 
-  private static func text(_ error: YAMLError) -> String { "line \(error.line): \(error.why.shown(atMost: 400))" }
+  private static func text(_ error: YAMLError) -> String {
+    "line \(error.line): \(error.why.shown(atMost: 400))"
+  }
 
   func error(_ why: String) -> UsageError { UsageError("\(name): \(why)") }
 
   func error(_ error: YAMLError) -> UsageError { UsageError("\(name): \(Self.text(error))") }
 
-  /// The one workload with a Warmgate in it.
+  /// The one workload with a Warmgate in it, and all its Warmgates.
   ///
   /// - Parameters:
   ///   - wanted: `shop` or `deployment/shop`.
-  ///   - container: the only one that counts, and it is taken to be Warmgate's.
+  ///   - container: taken to be Warmgate's, whatever it looks like.
   func workload(
     named wanted: String?, container: String?
   ) throws(UsageError) -> (Workload, [WarmgateContainer]) {
@@ -60,10 +62,12 @@ struct ManifestFile {
         + (isNamed ? "say which with --name KIND/NAME" : "give a manifest with only one of them"))
   }
 
+  /// None where the one that is named is not there.
   private func sidecars(of workload: Workload, named: String?) -> [WarmgateContainer] {
-    workload.pod.containers.filter { named == nil || $0.name == named }.compactMap {
-      WarmgateContainer($0, in: manifest, namespace: workload.meta.namespace, isNamed: named != nil)
+    let all = workload.pod.containers.compactMap {
+      WarmgateContainer($0, in: manifest, namespace: workload.meta.namespace, isNamed: $0.name == named)
     }
+    return named == nil || all.contains { $0.container.name == named } ? all : []
   }
 
   /// Why no workload is left.

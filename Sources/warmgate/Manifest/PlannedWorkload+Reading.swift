@@ -25,6 +25,7 @@ extension PlannedWorkload {
     } catch { throw file.error(error) }
     workload.meta.name = workload.meta.name.isEmpty ? "(no name)" : workload.meta.name
     (self.workload, self.sidecars) = (workload, sidecars)
+    counted = container == nil ? sidecars : sidecars.filter { $0.container.name == container }
     let readyAfter = flags.readyAfter ?? RolloutPlan.Fleet.standardReadyAfter
     let review = PodReview(
       workload: workload, sidecars: sidecars, balancers: balancers, readyAfter: readyAfter,
@@ -109,13 +110,13 @@ extension PlannedWorkload {
 
   /// The sessions of a pod, and how long it keeps them when it is deleted.
   private mutating func countSessions(_ flags: Flags, _ review: PodReview) {
-    fleet.pools = sidecars.count
+    fleet.pools = counted.count
     let grace = Duration.seconds(workload.pod.grace?.value ?? PodTemplate.standardGrace)
-    for sidecar in sidecars {
+    for sidecar in counted {
       let pool = sidecar.settings.pool
       fleet.minConnections += pool.minConnections
       fleet.maxConnections += pool.maxConnections
-      let prefix = sidecars.count > 1 ? "\(sidecar.container.name.shown): " : ""
+      let prefix = counted.count > 1 ? "\(sidecar.container.name.shown): " : ""
       for (flag, value) in [
         ("min-connections", pool.minConnections), ("max-connections", pool.maxConnections),
       ] {

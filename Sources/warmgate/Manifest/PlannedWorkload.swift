@@ -19,6 +19,8 @@ struct PlannedWorkload {
   let file: ManifestFile
   let workload: Workload
   let sidecars: [WarmgateContainer]
+  /// Those whose sessions are counted.
+  let counted: [WarmgateContainer]
   var fleet: RolloutPlan.Fleet
   var numbers: [Number] = []
   var findings: [Finding]
@@ -51,6 +53,10 @@ extension PlannedWorkload {
         "\(workload.name.shown) on line \(workload.meta.line), with \(sidecars.joined(separator: " and "))")
     ]
     lines += numbers.map { RolloutPlan.row("", "\($0.name) \($0.value) (\($0.source.text))") }
+    if counted.count > 1 {
+      lines.append(
+        RolloutPlan.row("", "counted together, as of one server; --container NAME counts one alone"))
+    }
     lines += unread.map { RolloutPlan.row("", "not read: \($0)") }
     return lines
   }
@@ -58,6 +64,10 @@ extension PlannedWorkload {
   /// Below those of the plan.
   var reviewLines: [String] {
     findings.isEmpty ? ["nothing is wrong in the manifest"] : findings.map { $0.text(file: file.name) }
+  }
+
+  private func isCounted(_ sidecar: WarmgateContainer) -> Bool {
+    counted.contains { $0.container.name == sidecar.container.name }
   }
 
   var members: [JSON.Member] {
@@ -73,7 +83,7 @@ extension PlannedWorkload {
               sidecars.map {
                 .object([
                   .init("name", .string($0.container.name)), .init("line", .int($0.container.line)),
-                  .init("native", .bool($0.isNative)),
+                  .init("native", .bool($0.isNative)), .init("counted", .bool(isCounted($0))),
                 ])
               })),
         ])), .init("numbers", .array(numbers.map(\.json))),
