@@ -126,6 +126,9 @@ extension Command.Invocation {
   /// Nil without a manifest.
   fileprivate func workload() throws(UsageError) -> PlannedWorkload? {
     guard let path = arguments.value("filename") else { return nil }
+    guard arguments.options.count(where: { $0.name == "filename" }) == 1 else {
+      throw UsageError("--filename is given twice: put what belongs together into one file, with --- between")
+    }
     return try PlannedWorkload(
       try ManifestFile(path), name: arguments.value("name"), container: arguments.value("container"),
       PlannedWorkload.Flags(

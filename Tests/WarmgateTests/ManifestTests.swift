@@ -327,7 +327,11 @@ import Testing
     let binary = try await warmgate("plan", "-f=\(ServedProcess.executable)")
     #expect(binary.status == .exited(2))
     #expect(binary.errors.hasSuffix(": line 1: not YAML: control characters are not allowed\n"))
-    #expect(try await warmgate("plan", "--name", "shop", "--replicas", "2").status == .exited(2))
+    for words in [["--name", "shop"], ["--lb-fall", "3"], ["-f", "a", "-f", "b"]] {
+      let result = try await run([ServedProcess.executable, "plan", "--replicas", "2"] + words)
+      #expect(result.status == .exited(2), "\(words)")
+      #expect(result.errors.split(separator: "\n").count == 1)
+    }
   }
 
   @Test("exit codes and texts: it fits and nothing is wrong, it does not fit, the manifest has an error")
