@@ -244,6 +244,11 @@ private let faults = [
       let short = apart.replacing("sleep: {seconds: 10}", hook).replacing("Seconds: 45", "Seconds: 29")
       #expect(try short.planned().findings.map(\.rule) == [.gracePeriod], "\(hook)")
     }
+    // An application may well end itself.
+    let ends = "exec: {command: [sh, -c, \"sleep 10 && kill -QUIT 1\"]}"
+    #expect(try findings(ShopManifest().replacing("sleep: {seconds: 10}", ends)) == [])
+    let soon = ShopManifest().replacing("sleep: {seconds: 10}", ends.replacing("10", with: "4"))
+    #expect(try soon.planned().findings.map(\.rule) == [.appHook])
     let http = ShopManifest().replacing(
       "exec: {command: [/warmgate, drain]}", "httpGet: {path: \"/drain?timeout=46s\", port: 8087}")
     #expect(try http.planned().findings.map(\.rule) == [.gracePeriod])
@@ -322,7 +327,7 @@ private let faults = [
     let manifest = ShopManifest(ShopManifest.shop + ShopManifest.service.replacing(old, with: new) + more)
     let all = try manifest.planned().findings
     #expect(all.map(\.rule) == [.drainDelay, .appHook])
-    #expect(all.first?.severity == .error)
+    #expect(all.first?.severity == (source.contains("defaults") ? .advice : .error))
     #expect(
       all.first?.why?.hasSuffix(
         "asks every \(interval) and gives up after \(fall), so it sends requests for \(time)")

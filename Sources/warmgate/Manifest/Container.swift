@@ -55,13 +55,8 @@ struct Container {
     line = field.line
     name = try field.needed("name").text.value
     image = try field.text("image")?.value ?? ""
-    let restart = try field.text("restartPolicy")
-    if let restart, isInitial, restart.value != "Always" {
-      throw YAMLError(
-        line: restart.line,
-        why: "restartPolicy \(restart.value.quoted): an init container knows Always only")
-    }
-    role = isInitial ? (restart == nil ? .initial : .nativeSidecar) : .main
+    let isKept = try field.text("restartPolicy")?.value == "Always"
+    role = isInitial ? (isKept ? .nativeSidecar : .initial) : .main
     command = try Self.words(field, "command")
     arguments = try Self.words(field, "args")
     env = []

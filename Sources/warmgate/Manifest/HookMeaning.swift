@@ -5,8 +5,8 @@ enum HookMeaning: Hashable {
   /// Warmgate is drained; the hook returns after this long at the latest.
   case drains(Duration)
   case sleeps(Duration)
-  /// Warmgate's process is ended.
-  case ends
+  /// A process is ended, after this long.
+  case ends(after: Duration)
   case other
 
   /// `drainTimeout`: that of a drain which does not say its own.
@@ -23,7 +23,7 @@ enum HookMeaning: Hashable {
     let parts = path.split(separator: "?", maxSplits: 1)
     let query = parts.count > 1 ? parts[1].split(separator: "&") : []
     switch parts.first {
-    case "/quit": self = .ends
+    case "/quit": self = .ends(after: .zero)
     case "/drain" where query.contains("wait=0"): self = .drains(.zero)
     case "/drain":
       let own = query.first { $0.hasPrefix("timeout=") }.flatMap { Duration(text: $0.dropFirst(8)) }
@@ -41,15 +41,15 @@ enum HookMeaning: Hashable {
     }) {
       let rest = words[(place + 2)...]
       self = .drains(rest.contains("--no-wait") ? .zero : Self.timeout(in: Array(rest)) ?? drainTimeout)
-    } else if words.contains(where: { $0.hasSuffix("/quit") || $0.contains("/quit?") })
-      || programs.contains(where: { ["kill", "pkill", "killall"].contains($0) })
-    {
-      self = .ends
-    } else if programs.contains("sleep") {
-      let seconds = zip(programs, words.dropFirst()).filter { $0.0 == "sleep" }.map { Self.seconds($0.1) }
-      self = .sleeps(seconds.reduce(.zero, +))
+      return
+    }
+    let sleeps = zip(programs, words.dropFirst()).filter { $0.0 == "sleep" }.map { Self.seconds($0.1) }
+    let time = sleeps.reduce(.zero, +)
+    let isQuit = words.contains { $0.hasSuffix("/quit") || $0.contains("/quit?") }
+    if isQuit || programs.contains(where: { ["kill", "pkill", "killall"].contains($0) }) {
+      self = .ends(after: time)
     } else {
-      self = .other
+      self = sleeps.isEmpty ? .other : .sleeps(time)
     }
   }
 

@@ -10,6 +10,8 @@ struct LoadBalancer {
   var source: String
   /// Of the manifest; nil if it was said on the command line.
   var line: Int?
+  /// Somebody has chosen the numbers and relies on them.
+  var isGiven = true
 
   /// From a pod's first "no" until nothing is sent to it any more.
   var notices: Duration { interval * fall }
@@ -105,7 +107,8 @@ extension Manifest {
       if annotated.isEmpty, let name = ingress.className, name.value == "alb" {
         all.append(
           LoadBalancer(
-            interval: .seconds(15), fall: 2, source: "the defaults of the class alb", line: name.line))
+            interval: .seconds(15), fall: 2, source: "the defaults of the class alb", line: name.line,
+            isGiven: false))
       }
     }
     return all

@@ -15,7 +15,8 @@ struct ManifestFile {
     do throws(TextFile.Failure) {
       bytes =
         path == "-"
-        ? try TextFile.bytes(from: STDIN_FILENO, atMost: most) : try TextFile.bytes(of: path, atMost: most)
+        ? try TextFile.bytes(from: STDIN_FILENO, atMost: most, waits: true)
+        : try TextFile.bytes(of: path, atMost: most, waits: true)
     } catch {
       var status = stat()
       let isDirectory = stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR

@@ -30,7 +30,8 @@ extension PodReview {
       let container = sidecar.container
       var all: [Finding] = []
       let ending = [container] + apps.filter { ends(sidecar, from: $0) }
-      for other in ending where hook(of: other) == .ends {
+      for other in ending {
+        guard case .ends? = hook(of: other) else { continue }
         all.append(
           Finding(
             .drainHook, .error, other.preStop?.line ?? other.line, other.name,
@@ -86,7 +87,7 @@ extension PodReview {
         let place = slowest.line.map { " on line \($0)" } ?? ""
         all.append(
           finding(
-            .error, slowest.notices,
+            slowest.isGiven ? .error : .advice, slowest.notices,
             "the load balancer of \(slowest.source)\(place) asks every \(slowest.interval.settingText) and gives up "
               + "after \(slowest.fall), so it sends requests for \(slowest.notices.settingText)"))
       }
@@ -123,7 +124,7 @@ extension PodReview {
         return Finding(
           .appHook, .advice, app.line, app.name, "gets SIGTERM at once, without a preStop hook", why: why,
           set: set)
-      case .sleeps(let time) where time < wanted:
+      case .sleeps(let time) where time < wanted, .ends(let time) where time > .zero && time < wanted:
         return Finding(
           .appHook, .advice, app.preStop?.line ?? app.line, app.name,
           "gets SIGTERM \(time.settingText) after the pod is deleted", why: why, set: set)

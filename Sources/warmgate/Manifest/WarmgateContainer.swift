@@ -19,23 +19,32 @@ struct WarmgateContainer {
     self.container = container
     var environment = ContainerEnvironment(container, manifest, namespace: namespace)
     unread = environment.unread
-    read(Self.words(container), &environment)
+    if Self.words(container) == nil {
+      unread.append("its command on line \(container.line), which is not warmgate serve")
+    }
+    read(Self.words(container) ?? [], &environment)
   }
 
   var isNative: Bool { container.role == .nativeSidecar }
 
-  /// Those behind the program's name.
-  private static func words(_ container: Container) -> [Placed<String>] {
-    container.command.dropFirst() + container.arguments
+  /// Those behind the program's name; a wrapper such as tini may stand before it. Nil if they are not to be seen, as in a
+  /// line for a shell.
+  private static func words(_ container: Container) -> [Placed<String>]? {
+    let all = container.command + container.arguments
+    let program = all.indices.dropLast().first { place in
+      all[place].value.split(separator: "/").last == "warmgate" && all[place + 1].value == "serve"
+    }
+    if let program { return Array(all[(program + 1)...]) }
+    return container.command.isEmpty ? container.arguments : nil
   }
 
   private static func isWarmgate(_ container: Container) -> Bool {
-    let first = words(container).first?.value
-    if let program = container.command.first?.value {
-      return program.split(separator: "/").last == "warmgate" && first == "serve"
+    guard let words = words(container) else { return false }
+    if container.command.isEmpty, !isWarmgate(image: container.image) {
+      return words.count < container.arguments.count
     }
     // Without an argument, the image's own is serve.
-    return isWarmgate(image: container.image) && (first == nil || first == "serve" || first?.first == "-")
+    return words.first.map { $0.value == "serve" || $0.value.hasPrefix("-") } ?? true
   }
 
   /// `registry.example:5000/team/warmgate:1.0@sha256:…`

@@ -37,7 +37,10 @@ struct Workload {
     switch kind {
     case .deployment, .statefulSet: replicas = try spec.int("replicas", pods)
     case .daemonSet: replicas = nil
-    case .job: replicas = try spec.int("parallelism", pods)
+    case .job:
+      replicas = try spec.int("parallelism", pods)
+      // No more run than are still to be done.
+      if let all = try spec.int("completions"), all.value < replicas?.value ?? 1 { replicas = all }
     }
     replacement = try Self.replacement(kind, spec)
     minReady = kind == .job ? nil : try spec.int("minReadySeconds")
