@@ -129,7 +129,7 @@ private let faults = [
   Fault(
     "sleep: {seconds: 10}", "exec: {command: [curl, -X, POST, \"http://127.0.0.1:8087/quit\"]}",
     "error: drain-hook: app: preStop ends warmgate: Kubernetes restarts a native sidecar until the application "
-      + "has ended; set preStop: {exec: {command: [/warmgate, drain]}}", at: "/quit"),
+      + "has ended; set in warmgate instead preStop: {exec: {command: [/warmgate, drain]}}", at: "/quit"),
   Fault(
     drainHook, "",
     "advice: drain-hook: warmgate: nothing drains it when the pod is deleted: it gets SIGTERM after the application has "
@@ -249,6 +249,8 @@ private let faults = [
     #expect(try findings(ShopManifest().replacing("sleep: {seconds: 10}", ends)) == [])
     let soon = ShopManifest().replacing("sleep: {seconds: 10}", ends.replacing("10", with: "4"))
     #expect(try soon.planned().findings.map(\.rule) == [.appHook])
+    let late = ShopManifest().replacing("sleep: {seconds: 10}", ends.replacing("10", with: "46"))
+    #expect(try late.planned().findings.map(\.rule) == [.gracePeriod])
     let http = ShopManifest().replacing(
       "exec: {command: [/warmgate, drain]}", "httpGet: {path: \"/drain?timeout=46s\", port: 8087}")
     #expect(try http.planned().findings.map(\.rule) == [.gracePeriod])

@@ -32,12 +32,13 @@ extension PodReview {
       let ending = [container] + apps.filter { ends(sidecar, from: $0) }
       for other in ending {
         guard case .ends? = hook(of: other) else { continue }
+        let place = other.name == container.name ? "" : "in \(container.name.shown) instead "
         all.append(
           Finding(
             .drainHook, .error, other.preStop?.line ?? other.line, other.name,
             "preStop ends \(other.name == container.name ? "the sidecar" : container.name.shown)",
             why: "Kubernetes restarts a native sidecar until the application has ended",
-            set: "set preStop: {exec: {command: [/warmgate, drain]}}"))
+            set: "set \(place)preStop: {exec: {command: [/warmgate, drain]}}"))
       }
       if case .drains? = hook(of: container) { return all }
       if isJob || appDrains || !all.isEmpty { return all }
@@ -137,8 +138,8 @@ extension PodReview {
     let apps =
       apps.map { app -> Duration in
         switch hook(of: app) {
-        case .sleeps(let time), .drains(let time): time + appStop
-        case .ends, .other, nil: appStop
+        case .sleeps(let time), .drains(let time), .ends(let time): time + appStop
+        case .other, nil: appStop
         }
       }.max() ?? .zero
     let drains =
