@@ -87,7 +87,11 @@ import Testing
       refusal(daemons)
         == "shop.yaml: daemonset/shop has a pod on every node: say how many with --replicas NUMBER")
     fleet = try daemons.planned(replicas: 5).fleet
-    #expect(fleet.surge == 0 && fleet.unavailable == 1 && fleet.replacement == .rolling)
+    #expect(fleet.surge == 0 && fleet.unavailable == 1 && fleet.replacement == .afterwards)
+    fleet = try daemons.replacing(
+      "  template:", "  updateStrategy: {rollingUpdate: {maxSurge: 50%, maxUnavailable: 0}}\n  template:"
+    ).planned(replicas: 5).fleet
+    #expect(fleet.surge == 3 && fleet.replacement == .rolling)
     let job = shop.replacing("kind: Deployment", "kind: Job").replacing(strategy, "")
       .replacing("replicas: 3", "parallelism: 4")
     #expect(RolloutPlan(fleet: try job.planned().fleet).phases.map(\.name) == ["steady"])
@@ -273,11 +277,11 @@ import Testing
       ),
       (
         "value: \"2\"", "value: 2",
-        "spec.template.spec.initContainers[0].env[0].value: \"2\" is no text to Kubernetes: put it in quotes"
+        "spec.template.spec.initContainers[0].env[0].value: a number is no text to Kubernetes: put it in quotes"
       ),
       (
         "drain]", "drain, yes]",
-        "spec.template.spec.initContainers[0].lifecycle.preStop.exec.command[2]: \"yes\" is no text to Kubernetes: put it in quotes"
+        "spec.template.spec.initContainers[0].lifecycle.preStop.exec.command[2]: true, yes and the like are no text to Kubernetes: put it in quotes"
       ),
       (
         "Seconds: 45", "Seconds: 45.5",

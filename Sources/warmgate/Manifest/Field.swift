@@ -70,8 +70,10 @@ struct Field {
       guard case .scalar(let scalar) = node.content else { throw wrong("a text") }
       switch scalar.value {
       case .text(let text): return Placed(text, line)
-      // Kubernetes refuses it as well: 5 is a number and yes is a truth, unless they are in quotes.
-      default: throw error("\(scalar.text.quoted) is no text to Kubernetes: put it in quotes")
+      // Kubernetes refuses it as well. It may be a password, so it is not shown.
+      case .null: throw error("nothing is there: give a text")
+      case .bool: throw error("true, yes and the like are no text to Kubernetes: put it in quotes")
+      default: throw error("a number is no text to Kubernetes: put it in quotes")
       }
     }
   }

@@ -95,8 +95,9 @@ extension PlannedWorkload {
     if more.isZero, fewer.isZero {
       throw file.error("maxSurge and maxUnavailable are both 0: Kubernetes could never roll that")
     }
-    // A StatefulSet's pod keeps its name, so the old one has to be gone. It cannot have more.
-    fleet.replacement = workload.kind == .statefulSet ? .afterwards : .rolling
+    // A StatefulSet's pod keeps its name, and a DaemonSet's its node to itself unless a surge is allowed: the old one has
+    // to be gone.
+    fleet.replacement = isDeployment || !more.isZero ? .rolling : .afterwards
     fleet.roll(more, fewer, roundingUp: !isDeployment)
     if workload.kind != .statefulSet {
       note(
