@@ -326,7 +326,7 @@ import Testing
       #expect(result.status == .exited(2))
       #expect(result.errors == "warmgate: \(path): \(why)\n")
     }
-    let binary = try await warmgate("plan", "-f=\(ServedProcess.executable)")
+    let binary = try await warmgate("plan", "-f=/usr/bin/env")
     #expect(binary.status == .exited(2))
     #expect(binary.errors.hasSuffix(": line 1: not YAML: control characters are not allowed\n"))
     for words in [["--name", "shop"], ["--lb-fall", "3"], ["-f", "a", "-f", "b"]] {
