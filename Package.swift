@@ -24,6 +24,7 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
     .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
+    .systemLibrary(name: "CLibyaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
     .target(name: "CLinux"),
 
     target("PoolCore"),
@@ -32,9 +33,12 @@ let package = Package(
     target("WarmPool", ["PoolCore", "EventLoop", "Postgres"]),
     target("Health", ["PoolCore", "CMicrohttpd"]),
     target("FleetSim", ["PoolCore"]),
+    target("YAML", ["CLibyaml"]),
     .executableTarget(
       name: "warmgate",
-      dependencies: ["PoolCore", "EventLoop", "Postgres", "WarmPool", "Health", "FleetSim", "CLinux"],
+      dependencies: [
+        "PoolCore", "EventLoop", "Postgres", "WarmPool", "Health", "FleetSim", "YAML", "CLinux",
+      ],
       swiftSettings: swiftSettings),
 
     // Run by scripts/bench; not a product.
@@ -73,7 +77,9 @@ let package = Package(
       swiftSettings: swiftSettings),
     tests("HealthTests", ["Health", "Support"]),
     tests("FleetSimTests", ["FleetSim"]),
-    tests("WarmgateTests", ["warmgate", "WarmPool", "Health", "FleetSim", "PoolCore", "Support"]),
+    tests("YAMLTests", ["YAML"]),
+    tests(
+      "WarmgateTests", ["warmgate", "WarmPool", "Health", "FleetSim", "PoolCore", "YAML", "Support"]),
     tests("EndToEndTests", ["warmgate", "Support"]),
     tests("ChaosTests", ["WarmPool", "Support"]),
     tests("FleetTests", ["warmgate", "CLibpq", "Support"]),

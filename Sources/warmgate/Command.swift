@@ -8,6 +8,13 @@ struct Command: Sendable {
     /// Nil: it takes no value.
     var placeholder: String?
     let meaning: String
+    /// `-f`, say.
+    var letter: Character?
+
+    /// As help writes it.
+    var usage: String {
+      (letter.map { "-\($0), " } ?? "") + "--\(name)" + (placeholder.map { " \($0)" } ?? "")
+    }
   }
 
   /// What a command was called with.
@@ -39,7 +46,9 @@ struct Command: Sendable {
   var forms: [Arguments.Form] {
     let settings =
       takesSettings ? SettingsTable.all.map(\.form) : []
-    let own = options.map { Arguments.Form(name: $0.name, takesValue: $0.placeholder != nil) }
+    let own = options.map {
+      Arguments.Form(name: $0.name, takesValue: $0.placeholder != nil, letter: $0.letter)
+    }
     return settings + own + [Arguments.Form(name: "help", takesValue: false)]
   }
 }

@@ -22,9 +22,7 @@ enum Help {
       text += "\nLines of a file:\n" + command.fileLines.map { "  \($0)\n" }.joined()
     }
     if !command.options.isEmpty {
-      let rows = command.options.map { option in
-        (left: "--\(option.name)" + (option.placeholder.map { " \($0)" } ?? ""), right: option.meaning)
-      }
+      let rows = command.options.map { (left: $0.usage, right: $0.meaning) }
       text += "\nOptions:\n" + table(rows)
     }
     if command.takesSettings { text += settings }

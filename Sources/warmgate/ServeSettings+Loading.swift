@@ -15,15 +15,13 @@ extension ServeSettings {
       }
     }
     try settings.validate()
-    return (settings, unknownVariables(in: environment))
+    return (settings, unknownVariables(in: environment).map(\.warning))
   }
 
   private static func variable(
     of setting: Setting, in environment: [String: String]
   ) -> (name: String, text: String)? {
-    // The name that most platforms give the database's URL, after our own.
-    let names = setting.flag == "database-url" ? [setting.variable, "DATABASE_URL"] : [setting.variable]
-    for name in names {
+    for name in setting.variables {
       if let text = environment[name], !text.isEmpty { return (name, text) }
     }
     return nil
@@ -41,11 +39,7 @@ extension ServeSettings {
   /// The error line about a setting, under the name by which it was given.
   func refusal(of flag: String, value: String? = nil, _ why: String) -> UsageError {
     let setting = SettingsTable.setting(flag)
-    let name =
-      switch source(of: flag) {
-      case .environment(let variable): variable
-      case .flag, .standard: "--\(flag)"
-      }
+    let name = name(of: flag)
     guard let value = value ?? setting?.show(self), setting?.isSecret != true else {
       return UsageError("\(name): \(why)")
     }
@@ -53,9 +47,17 @@ extension ServeSettings {
     return UsageError("\(name) \(value.quoted)\(note): \(why)")
   }
 
+  /// By which it was given: its variable's, or the flag.
+  func name(of flag: String) -> String {
+    switch source(of: flag) {
+    case .environment(let variable): variable
+    case .flag, .standard: "--\(flag)"
+    }
+  }
+
   /// Variables that begin like ours and are none. Only a warning: for a Service called "warmgate", Kubernetes
   /// puts WARMGATE_PORT and others into every pod. Their values are not shown.
-  private static func unknownVariables(in environment: [String: String]) -> [String] {
+  static func unknownVariables(in environment: [String: String]) -> [(name: String, warning: String)] {
     let known = Set(SettingsTable.all.map(\.variable))
     return environment.keys.filter { $0.hasPrefix(Setting.variablePrefix) && !known.contains($0) }.sorted()
       .map { name in
@@ -63,7 +65,7 @@ extension ServeSettings {
         let flag = nearest(
           to: rest.lowercased().replacing("_", with: "-"), among: SettingsTable.all.map(\.flag))
         let meant = flag.flatMap(SettingsTable.setting).map { "; did you mean \($0.variable)?" } ?? ""
-        return "\(name.quoted) is not a setting and is ignored\(meant)"
+        return (name, "\(name.quoted) is not a setting and is ignored\(meant)")
       }
   }
 }

@@ -35,6 +35,9 @@ struct Setting: Sendable {
   /// `WARMGATE_` and the flag in capitals.
   var variable: String { Self.variablePrefix + flag.uppercased().replacing("-", with: "_") }
 
+  /// Where it is looked for: after our own, the name that most platforms give the database's URL.
+  var variables: [String] { flag == "database-url" ? [variable, "DATABASE_URL"] : [variable] }
+
   static let variablePrefix = "WARMGATE_"
 
   /// A setting that always has a value. Its default is whatever `ServeSettings()` holds.

@@ -43,6 +43,38 @@ import Testing
     #expect(try parse("-h").has("help"))
   }
 
+  @Test("an option may have a letter, alone or before an equals sign, and nothing else")
+  func letters() throws {
+    let forms = [Arguments.Form(name: "filename", takesValue: true, letter: "f")]
+    func value(_ words: String...) -> String? {
+      (try? Arguments(words, accepting: forms, command: "plan"))?.value("filename")
+    }
+    #expect(value("-f", "x.yaml") == "x.yaml")
+    #expect(value("-f", "-") == "-")
+    #expect(value("-f=x.yaml") == "x.yaml")
+    #expect(value("-fx.yaml") == nil && value("-filename", "x") == nil && value("-f") == nil)
+  }
+
+  @Test("words that stand in a file are refused with their place, and options know theirs")
+  func places() throws {
+    let forms = [
+      Arguments.Form(name: "min", takesValue: true), Arguments.Form(name: "json", takesValue: false),
+    ]
+    func place(_ words: String...) -> Int? {
+      do throws(Arguments.Refused) {
+        _ = try Arguments(reading: words, accepting: forms, command: "serve")
+        return nil
+      } catch { return error.place }
+    }
+    #expect(place("--json", "--min", "3", "--mni=3", "x") == 3)
+    #expect(place("--json", "--min") == 1)
+    #expect(place("--min", "--json") == 0)
+    #expect(place("--json=1") == 0)
+    let words = ["--json", "--min", "3", "x", "--min=4"]
+    let arguments = try Arguments(reading: words, accepting: forms, command: "serve")
+    #expect(arguments.options.map(\.place) == [0, 2, 4])
+  }
+
   @Test("an abbreviation is refused, with the full name")
   func abbreviations() {
     #expect(refusal("--min", "3") == "unknown option \"--min\": did you mean --min-connections?")

@@ -157,7 +157,8 @@ import Testing
       let text = try await warmgate("help", command.name)
       #expect(text.status == .exited(0))
       for form in command.forms where form.name != "help" {
-        #expect(text.output.contains("  --\(form.name)"), "\(command.name) --\(form.name)")
+        let letter = form.letter.map { "-\($0), " } ?? ""
+        #expect(text.output.contains("  \(letter)--\(form.name)"), "\(command.name) --\(form.name)")
       }
       for exit in command.exits {
         #expect(text.output.contains("\n  \(exit.code)  \(exit.meaning.prefix(30))"))

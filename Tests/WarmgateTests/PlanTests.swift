@@ -148,6 +148,15 @@ import Testing
       // By both names, and counted once.
       #expect(try await capacity("--app-name-prefix", "warm") == 55)
       #expect(try await capacity("--application-name", "another", "--app-name-prefix", "warm") == 55)
+      // By the name that a manifest gives them.
+      let folder = try TemporaryDirectory()
+      let shop = ShopManifest().replacing(
+        "WARMGATE_MIN_CONNECTIONS, value: \"2\"", "WARMGATE_LOG_LEVEL, value: info")
+      for (manifest, left) in [(shop, 55), (shop.replacing("20s]", "20s, --application-name=another]"), 52)] {
+        let path = "\(folder.path)/shop-\(left).yaml"
+        try manifest.text.write(toFile: path, atomically: true, encoding: .utf8)
+        #expect(try await capacity("-f", path) == left)
+      }
       await stranger.end()
       await sidecar.kill()
     }

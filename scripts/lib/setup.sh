@@ -15,6 +15,7 @@ die() {
 declare -A reasons=(
   [libpq-dev]="PostgreSQL's client library, which Warmgate connects with"
   [libmicrohttpd-dev]="the HTTP server library that answers the probes"
+  [libyaml-dev]="reads the manifests that warmgate plan is given"
   [pkg-config]="tells the compiler where these libraries are"
   [postgresql]="a PostgreSQL server of our own to try against (no cluster is created or started)"
   [pgbouncer]="a pooler of our own to try against (its service is not started)"
