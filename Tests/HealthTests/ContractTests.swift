@@ -230,7 +230,7 @@ struct ContractTests {
       (Duration.milliseconds(100), "1"), (.seconds(1), "1"), (.milliseconds(1001), "2"), (.seconds(30), "30"),
       (.zero, "1"), (.seconds(-5), "1"),
     ] {
-      let routes = HealthRoutes(probeInterval: interval) { State.warming.observation }
+      let routes = HealthRoutes(probeInterval: interval, metrics: .unversioned) { State.warming.observation }
       let response = routes.respond(to: Request(.get, "/ready"))
       #expect(response.headers.first { $0.name == "Retry-After" }?.value == expected)
     }
