@@ -49,7 +49,8 @@ public final class AdminServer: Sendable {
           + "or listen on 127.0.0.1 or a Unix socket")
     }
     daemon = try Daemon(
-      setting: "admin-listen", addresses: [listen], name: "warmgate-admin", limits: limits, requests: requests,
+      setting: "admin-listen", addresses: [listen], name: "warmgate-admin", limits: limits,
+      requests: requests,
       handler: AdminRoutes(
         guardian: AdminGuard(token: token), allowsGetDrain: !isPrivate, observe: observe, control: control,
         details: details, log: log))

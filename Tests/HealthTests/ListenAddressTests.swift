@@ -108,7 +108,7 @@ struct ListeningTests {
     for _ in 0..<50 {
       let socket = try ListenSocket(ListenAddress(parsing: "127.0.0.1:0"))
       let daemon = try Daemon(
-        socket: socket, name: "wg-leaks", limits: .admin(),
+        socket: socket, name: "wg-leaks", limits: .admin(), requests: RequestCounts(),
         handler: HealthRoutes(probeInterval: .seconds(1), metrics: .unversioned) { State.ready.observation })
       #expect(try RawClient(daemon.address).ask("GET", "/ready").status == 200)
       daemon.stop()

@@ -48,6 +48,8 @@ final class VirtualPool {
   private(set) var dead: Set<ConnectionID> = []
   private(set) var holders: [ConnectionID: LeaseID] = [:]
   private(set) var leases: [LeaseID: Lease] = [:]
+  /// How often a connection was asked for, exchanges included.
+  private(set) var askedFor = 0
   /// Those that wait, in the order in which they came.
   private(set) var line: [LeaseID] = []
   private(set) var events = 0
@@ -158,6 +160,7 @@ final class VirtualPool {
   func send(_ event: Event) {
     events += 1
     switch event {
+    case .acquire, .exchange: askedFor += 1
     case .loggedIn(let id, let host, let server, _):
       guard connecting.remove(id) != nil else { break }
       clusters[id] = server?.cluster

@@ -10,7 +10,7 @@ final class MetricsRoute: Sendable {
 
   private let version: String
   private let requests: RequestCounts
-  private let started = ProcessUsage.startTime()
+  private let started = ProcessMetrics.startTime()
   private let pages = Mutex<[MediaType: (made: Instant, response: Response)]>([:])
 
   init(version: String, requests: RequestCounts) {
@@ -26,7 +26,7 @@ final class MetricsRoute: Sendable {
     return pages.withLock { pages in
       if let page = pages[mediaType], now - page.made < Self.madeAtMostEvery { return page.response }
       let scrape = Scrape(
-        observe(), requests: requests.all, process: ProcessUsage(started: started), version: version)
+        observe(), requests: requests.all, process: ProcessMetrics(started: started), version: version)
       let text = MetricsText(scrape, as: mediaType == .openMetrics ? .openMetrics : .prometheus).text
       let response = Response(.ok, mediaType, body: text)
       pages[mediaType] = (now, response)

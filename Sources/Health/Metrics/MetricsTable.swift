@@ -121,8 +121,8 @@ enum MetricsTable {
     },
     .counter(
       "warmgate_database_errors_total", by: "class", "sqlstate",
-      help: "What went wrong with the database, or on the way to it: class is the first two characters of the "
-        + "server's SQLSTATE; where the server said nothing, the kind of trouble. At most "
+      help: "What went wrong with the database, or on the way to it: class is the first two characters of "
+        + "the server's SQLSTATE; where the server said nothing, the kind of trouble. At most "
         + "\(FaultCounts.unknownStates) codes that Warmgate does not know; further ones are other."
     ) { $0.counters.faults.samples },
     .gauge(
@@ -161,8 +161,8 @@ enum MetricsTable {
   private static let process: [Metric] = [
     .counter(
       "warmgate_http_requests_total", by: "path", "code",
-      help: "Requests that were answered, on both listeners. Other names of a path count as that path, unknown "
-        + "paths as other."
+      help: "Requests that were answered, on both listeners. Other names of a path count as that path, "
+        + "unknown paths as other."
     ) { scrape in scrape.requests.map { .init($0.path.rawValue, String($0.code), count: $0.count) } },
     Metric(
       name: "warmgate_build_info", kind: .info, labels: ["version"], help: "Always 1: the version.",

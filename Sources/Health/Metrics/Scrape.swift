@@ -6,11 +6,11 @@ struct Scrape: Sendable {
   let verdict: Verdict
   let state: InstanceState
   let requests: [RequestCounts.Count]
-  let process: ProcessUsage
+  let process: ProcessMetrics
   let version: String
 
   init(
-    _ observation: Observation, requests: [RequestCounts.Count] = [], process: ProcessUsage = ProcessUsage(),
+    _ observation: Observation, requests: [RequestCounts.Count] = [], process: ProcessMetrics = ProcessMetrics(),
     version: String = ""
   ) {
     self.observation = observation

@@ -1,7 +1,7 @@
 import Glibc
 
 /// What the kernel counts for this process. Nil: it does not say, such as where `/proc` is hidden.
-struct ProcessUsage: Sendable {
+struct ProcessMetrics: Sendable {
   var cpu: Double?
   var openFiles: Double?
   var maxFiles: Double?
