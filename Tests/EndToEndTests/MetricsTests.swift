@@ -125,7 +125,7 @@ struct MetricsTests {
 
   @Test("scraping asks the database nothing")
   func free() async throws {
-    let flags = ["--probe-interval", "1h", "--health-check-interval", "1h"]
+    let flags = ["--probe-interval", "20m", "--health-check-interval", "20m"]
     try await withSidecarAndPostgres(flags) { sidecar, pg in
       try await sidecar.waitUntilReady()
       let last = "select max(query_start)::text from pg_stat_activity where application_name like 'warmgate%'"
