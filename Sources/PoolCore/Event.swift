@@ -183,10 +183,15 @@ public enum AcquireRefusal: Hashable, Sendable {
 
   /// A refusal without its values.
   public enum Kind: String, Hashable, Sendable, CaseIterable {
+    /// As `AcquireRefusal.timedOut`.
     case timedOut = "timed_out"
+    /// As `AcquireRefusal.queueFull`.
     case queueFull = "queue_full"
+    /// As `AcquireRefusal.draining`.
     case draining
+    /// As `AcquireRefusal.circuitOpen`.
     case circuitOpen = "circuit_open"
+    /// As `AcquireRefusal.noCapacity`.
     case noCapacity = "no_capacity"
   }
 
