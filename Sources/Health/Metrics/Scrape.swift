@@ -10,8 +10,8 @@ struct Scrape: Sendable {
   let version: String
 
   init(
-    _ observation: Observation, requests: [RequestCounts.Count] = [], process: ProcessMetrics = ProcessMetrics(),
-    version: String = ""
+    _ observation: Observation, requests: [RequestCounts.Count] = [],
+    process: ProcessMetrics = ProcessMetrics(), version: String = ""
   ) {
     self.observation = observation
     self.requests = requests
