@@ -89,6 +89,29 @@ struct MetricsTests {
     }
   }
 
+  @Test("the process is told of as the kernel counts it")
+  func process() async throws {
+    let before = Date().timeIntervalSince1970
+    try await withSidecarAndPostgres { sidecar, _ in
+      try await sidecar.waitUntilReady()
+      let page = try await sidecar.checkedMetrics()
+      let usage = try #require(sidecar.process.usage)
+      let resident = try #require(page["process_resident_memory_bytes"])
+      #expect(resident > Double(usage.rss) / 2 && resident < Double(usage.rss) * 2)
+      #expect(try #require(page["process_virtual_memory_bytes"]) > resident)
+      // A connection of the scraper, and logins that have ended since.
+      let open = try #require(page["process_open_fds"])
+      #expect(open > 10 && abs(open - Double(usage.openFiles)) < 20)
+      #expect(try #require(page["process_max_fds"]) > open)
+      #expect(abs(try #require(page["process_threads"]) - Double(usage.threads)) < 5)
+      let cpu = try #require(page["process_cpu_seconds_total"])
+      #expect(cpu > 0 && cpu < 60)
+      let started = try #require(page["process_start_time_seconds"])
+      #expect(started > before - 1 && started < Date().timeIntervalSince1970)
+      #expect(try await sidecar.metric("process_start_time_seconds") == started)
+    }
+  }
+
   @Test("no name of a host, user or database, nor anything the server said, is told to whoever asks")
   func secrets() async throws {
     try await withPostgres { pg in

@@ -251,25 +251,6 @@ struct MetricsEndpointTests {
     #expect(try client.ask("GET", "/metrics/").status == 404)
   }
 
-  @Test("the kernel's counts are those of this process")
-  func process() throws {
-    let fixture = try HealthFixture()
-    defer { fixture.server.stop() }
-    let page = MetricsPage(try fixture.client().ask("GET", "/metrics").body)
-    let usage = try #require(ProcessUsage(of: getpid()))
-    let resident = try #require(page["process_resident_memory_bytes"])
-    #expect(resident > Double(usage.rss) / 2 && resident < Double(usage.rss) * 2)
-    let files = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
-    let open = try #require(page["process_open_fds"])
-    #expect(abs(open - Double(files)) < 200)
-    #expect(try #require(page["process_max_fds"]) >= Double(files))
-    let started = try #require(page["process_start_time_seconds"])
-    #expect(started < Date().timeIntervalSince1970 && started > Date().timeIntervalSince1970 - 86_400)
-    #expect(try #require(page["process_cpu_seconds_total"]) > 0)
-    #expect(try #require(page["process_threads"]) >= 2)
-    #expect(try #require(page["process_virtual_memory_bytes"]) > resident)
-  }
-
   @Test("a page is made ten times a second at most, however many ask")
   func bounded() throws {
     let observed = Mutex(0)
