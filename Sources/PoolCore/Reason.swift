@@ -61,7 +61,8 @@ public enum Reason: Hashable, Sendable {
       switch self {
       case .belowFloor, .sharing, .loginFailing, .held: false
       case .starting, .warming, .noTicket, .noSlots, .probeFailed, .databaseLost, .draining, .drained,
-        .stalled: true
+        .stalled:
+        true
       }
     }
   }
