@@ -55,6 +55,17 @@ struct AdminRoutes: RequestHandler {
     }
   }
 
+  func counted(_ request: Request) -> RequestCounts.Path {
+    switch Path(rawValue: request.path) {
+    case .home?: .adminHome
+    case .status?: .status
+    case .drain?: .drain
+    case .resume?: .resume
+    case .quit?: .quit
+    case nil: .other
+    }
+  }
+
   private func methods(for path: Path) -> [Request.Method] {
     if !path.changesSomething { return [.get, .head] }
     return path == .drain && allowsGetDrain ? [.post, .get] : [.post]

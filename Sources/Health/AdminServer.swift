@@ -16,23 +16,23 @@ public final class AdminServer: Sendable {
   ///     at start, and again for every request.
   ///   - observe: called for every answer that needs it, on the listener's thread. It must not block.
   ///   - details: as `observe`, for `/status`.
+  ///   - requests: where its requests are counted.
   ///   - log: called for each drain, resume or quit that is refused, on any thread.
   public convenience init(
     listen: ListenAddress, tokenFile: String?, observe: @escaping @Sendable () -> Observation,
     control: AdminControl, details: @escaping @Sendable () -> AdminDetails,
-    log: @escaping @Sendable (RefusedControl) -> Void
+    requests: RequestCounts = RequestCounts(), log: @escaping @Sendable (RefusedControl) -> Void
   ) throws(ListenError) {
     try self.init(
       listen: listen, tokenFile: tokenFile, limits: .admin(), observe: observe, control: control,
-      details: details,
-      log: log)
+      details: details, requests: requests, log: log)
   }
 
   init(
     listen: ListenAddress, tokenFile: String?, limits: ListenLimits,
     observe: @escaping @Sendable () -> Observation,
     control: AdminControl, details: @escaping @Sendable () -> AdminDetails,
-    log: @escaping @Sendable (RefusedControl) -> Void
+    requests: RequestCounts = RequestCounts(), log: @escaping @Sendable (RefusedControl) -> Void
   ) throws(ListenError) {
     let isPrivate = listen.isLoopback || listen.isUnix
     let token = tokenFile.map(AdminToken.init)
@@ -50,6 +50,7 @@ public final class AdminServer: Sendable {
     }
     daemon = try Daemon(
       setting: "admin-listen", addresses: [listen], name: "warmgate-admin", limits: limits,
+      requests: requests,
       handler: AdminRoutes(
         guardian: AdminGuard(token: token), allowsGetDrain: !isPrivate, observe: observe, control: control,
         details: details, log: log))

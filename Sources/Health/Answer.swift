@@ -46,9 +46,9 @@ struct Answer: Sendable {
   func response(as mediaType: MediaType) -> Response {
     let body =
       switch mediaType {
-      case .text: isVerbose ? verboseText : text
       case .json: json.text + "\n"
       case .healthJSON: healthJSON.text + "\n"
+      case .text, .prometheus, .openMetrics: isVerbose ? verboseText : text
       }
     return Response(isYes ? .ok : .serviceUnavailable, mediaType, body: body)
   }

@@ -18,6 +18,7 @@ final class Daemon: @unchecked Sendable {
   private let name: String
   private let socket: ListenSocket
   private let limits: ListenLimits
+  private let requests: RequestCounts
   private let handler: any RequestHandler
   private let mailbox: Mailbox
   private let thread = Mutex<pthread_t?>(nil)
@@ -44,11 +45,13 @@ final class Daemon: @unchecked Sendable {
 
   /// Takes `socket` over. `name` is for the thread: at most 15 bytes.
   init(
-    socket: ListenSocket, name: String, limits: ListenLimits, handler: any RequestHandler
+    socket: ListenSocket, name: String, limits: ListenLimits, requests: RequestCounts,
+    handler: any RequestHandler
   ) throws(ListenSocket.Failure) {
     self.socket = socket
     self.name = name
     self.limits = limits
+    self.requests = requests
     self.handler = handler
     address = socket.address
     connections = Connections(limits: limits)
@@ -235,19 +238,23 @@ final class Daemon: @unchecked Sendable {
 
   /// The request is whole, or was suspended and has its answer.
   fileprivate func respond(
-    _ connection: OpaquePointer, _ slot: Int, _ request: () -> Request
+    _ connection: OpaquePointer, _ slot: Int, _ request: Request
   ) -> MHD_Result {
-    if let answer = connections[slot]?.answer { return send(answer, on: connection, slot) }
-    switch handler.reply(to: request()) {
-    case .now(let response): return send(response, on: connection, slot)
+    func send(_ response: Response) -> MHD_Result {
+      requests.add(handler.counted(request), response.status)
+      return self.send(response, on: connection, slot)
+    }
+    if let answer = connections[slot]?.answer { return send(answer) }
+    switch handler.reply(to: request) {
+    case .now(let response): return send(response)
     case .nowThen(let response, let action):
       connections.setAfterwards(action, of: slot)
-      return send(response, on: connection, slot)
+      return send(response)
     case .later(let begin, let crowded, let stopped):
-      if isStopping { return send(stopped, on: connection, slot) }
+      if isStopping { return send(stopped) }
       if connections.waitingCount >= ListenLimits.waiting {
         // A client that is gone makes room; its answer goes nowhere.
-        guard let (_, ticket) = connections.abandoned else { return send(crowded(), on: connection, slot) }
+        guard let (_, ticket) = connections.abandoned else { return send(crowded()) }
         answer(ticket, stopped)
       }
       lastTicket += 1
@@ -335,11 +342,10 @@ private func daemonHandleRequest(
     uploadSize.pointee = 0
     return .YES
   }
-  return daemon.respond(connection, slot) {
-    Request(
-      Request.Method(String(cString: method)), String(cString: url),
-      query: fields(of: connection, .GET_ARGUMENT_KIND), headers: fields(of: connection, .HEADER_KIND))
-  }
+  let request = Request(
+    Request.Method(String(cString: method)), String(cString: url),
+    query: fields(of: connection, .GET_ARGUMENT_KIND), headers: fields(of: connection, .HEADER_KIND))
+  return daemon.respond(connection, slot, request)
 }
 
 private func daemonRequestCompleted(

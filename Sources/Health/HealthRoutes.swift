@@ -1,9 +1,10 @@
 import PoolCore
 
-/// The paths of the health listener. Its other dialects (metrics, gRPC, the HAProxy agent) have their place beside
-/// these, and read the same observation.
+/// The paths of the health listener. Its other dialects (gRPC, the HAProxy agent) have their place beside these, and
+/// read the same observation.
 struct HealthRoutes: RequestHandler {
   let probeInterval: Duration
+  let metrics: MetricsRoute
   let observe: @Sendable () -> Observation
 
   static let methods = "GET, HEAD, OPTIONS"
@@ -11,8 +12,9 @@ struct HealthRoutes: RequestHandler {
   func reply(to request: Request) -> Reply { .now(respond(to: request)) }
 
   func respond(to request: Request) -> Response {
-    guard let question = Self.question(for: request.path) else {
-      return .line(.notFound, "no such path; there are /live, /ready and /startup")
+    let question = Self.question(for: request.path)
+    guard question != nil || request.path == Self.metricsPath else {
+      return .line(.notFound, "no such path; there are /live, /ready, /startup and /metrics")
     }
     switch request.method {
     case .get, .head, .options: break
@@ -20,13 +22,34 @@ struct HealthRoutes: RequestHandler {
       return .line(
         .methodNotAllowed, "use GET, HEAD or OPTIONS", headers: [Request.Field("Allow", Self.methods)])
     }
+    var response =
+      if let question { respond(to: question, request) } else { metrics.respond(to: request, observe) }
+    if request.method == .options { response.headers.append(Request.Field("Allow", Self.methods)) }
+    return response
+  }
+
+  private static let metricsPath = "/metrics"
+
+  private func respond(to question: Question, _ request: Request) -> Response {
     let answer = Answer(
       question, observe(), exclusions: Exclusions(request.query),
       isVerbose: request.parameter("verbose") != nil)
     var response = answer.response(as: MediaType(for: request))
     response.headers += headers(for: answer)
-    if request.method == .options { response.headers.append(Request.Field("Allow", Self.methods)) }
     return response
+  }
+
+  func counted(_ request: Request) -> RequestCounts.Path {
+    switch Self.question(for: request.path) {
+    case .ready?: .ready
+    case .check(.heartbeat)?: .readyHeartbeat
+    case .check(.drain)?: .readyDrain
+    case .check(.pool)?: .readyPool
+    case .check(.probe)?: .readyProbe
+    case .live?: .live
+    case .startup?: .startup
+    case nil: request.path == Self.metricsPath ? .metrics : .other
+    }
   }
 
   static func question(for path: String) -> Question? {

@@ -32,20 +32,27 @@ public final class HealthServer: Sendable {
   ///     as `[::]:8086` without IPv6. An address that is in use or forbidden is an error at once: another port or
   ///     family would be a surprise.
   ///   - probeInterval: what `Retry-After` tells, rounded up to whole seconds.
+  ///   - version: of the executable, for `/metrics`.
+  ///   - requests: where its requests are counted; `/metrics` shows those of all listeners that share it.
   ///   - observe: called for every answer, on the listener's thread. It must not block.
   public convenience init(
-    listen: [ListenAddress], probeInterval: Duration, observe: @escaping @Sendable () -> Observation
+    listen: [ListenAddress], probeInterval: Duration, version: String,
+    requests: RequestCounts = RequestCounts(), observe: @escaping @Sendable () -> Observation
   ) throws(ListenError) {
-    try self.init(listen: listen, probeInterval: probeInterval, limits: .health(), observe: observe)
+    try self.init(
+      listen: listen, probeInterval: probeInterval, limits: .health(), version: version, requests: requests,
+      observe: observe)
   }
 
   init(
-    listen: [ListenAddress], probeInterval: Duration, limits: ListenLimits,
-    observe: @escaping @Sendable () -> Observation
+    listen: [ListenAddress], probeInterval: Duration, limits: ListenLimits, version: String = "",
+    requests: RequestCounts = RequestCounts(), observe: @escaping @Sendable () -> Observation
   ) throws(ListenError) {
     daemon = try Daemon(
-      setting: "listen", addresses: listen, name: "warmgate-health", limits: limits,
-      handler: HealthRoutes(probeInterval: probeInterval, observe: observe))
+      setting: "listen", addresses: listen, name: "warmgate-health", limits: limits, requests: requests,
+      handler: HealthRoutes(
+        probeInterval: probeInterval, metrics: MetricsRoute(version: version, requests: requests),
+        observe: observe))
   }
 
   deinit { daemon.stop() }
@@ -57,14 +64,14 @@ public final class HealthServer: Sendable {
 extension Daemon {
   /// Binds the first of `addresses` that this machine has.
   convenience init(
-    setting: String, addresses: [ListenAddress], name: String, limits: ListenLimits,
+    setting: String, addresses: [ListenAddress], name: String, limits: ListenLimits, requests: RequestCounts,
     handler: any RequestHandler
   ) throws(ListenError) {
     guard let last = addresses.last else { throw ListenError(setting, "needs an address") }
     for address in addresses {
       do throws(ListenSocket.Failure) {
         let socket = try ListenSocket(address)
-        try self.init(socket: socket, name: name, limits: limits, handler: handler)
+        try self.init(socket: socket, name: name, limits: limits, requests: requests, handler: handler)
         return
       } catch {
         if address == last || !error.isMissingFamily { throw ListenError(setting, address, error) }

@@ -1,15 +1,22 @@
-/// The forms a verdict is told in, and which of them a request asks for.
+/// The forms an answer is told in, and which of them a request asks for.
 enum MediaType: String, Hashable, Sendable, CaseIterable {
   case text = "text/plain; charset=utf-8"
   case json = "application/json"
   /// draft-inadarei-api-health-check-06.
   case healthJSON = "application/health+json"
+  /// "Prometheus exposition formats", text format 0.0.4.
+  case prometheus = "text/plain; version=0.0.4; charset=utf-8"
+  /// OpenMetrics 1.0, "Protocol Negotiation".
+  case openMetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+  /// The forms of a verdict.
+  static let verdicts: [MediaType] = [.text, .json, .healthJSON]
 
   /// Without parameters.
-  private var name: String { self == .text ? "text/plain" : rawValue }
+  private var name: String { rawValue.split(separator: ";").first.map(String.init) ?? rawValue }
 
   /// `?format=` decides, then `Accept`; text if neither says anything we have.
-  init(for request: Request, among choices: [MediaType] = MediaType.allCases) {
+  init(for request: Request, among choices: [MediaType] = MediaType.verdicts) {
     let byFormat: MediaType? =
       switch request.parameter("format") {
       case "text": .text

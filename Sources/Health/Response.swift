@@ -52,5 +52,7 @@ enum Reply: Sendable {
 
 /// Answers requests. Called on the listener's thread: it must not block.
 protocol RequestHandler: Sendable {
+  /// The path that a request is counted under, whatever it is answered.
+  func counted(_ request: Request) -> RequestCounts.Path
   func reply(to request: Request) -> Reply
 }

@@ -140,6 +140,8 @@ struct StatusBody {
     }
     return [
       "logins_succeeded": .int(counters.loginsSucceeded), "logins_failed": .int(counters.loginsFailed),
+      "logins_abandoned": .int(counters.loginsAbandoned),
+      "acquires_cancelled": .int(counters.acquiresCancelled),
       "probes_succeeded": .int(counters.probesSucceeded), "probes_failed": .int(counters.probesFailed),
       "leases": .int(counters.leases), "exchanges": .int(counters.exchanges),
       "leaks": .int(counters.leaks), "acquire_failures": counts(counters.acquireFailures),

@@ -185,14 +185,31 @@ public enum AcquireRefusal: Hashable, Sendable {
   /// `max-connections` is 1, and that one is the probe's.
   case noCapacity
 
-  /// A name without values, for metrics and JSON.
-  public var name: String {
+  /// A refusal without its values.
+  public enum Kind: String, Hashable, Sendable, CaseIterable {
+    /// As `AcquireRefusal.timedOut`.
+    case timedOut = "timed_out"
+    /// As `AcquireRefusal.queueFull`.
+    case queueFull = "queue_full"
+    /// As `AcquireRefusal.draining`.
+    case draining
+    /// As `AcquireRefusal.circuitOpen`.
+    case circuitOpen = "circuit_open"
+    /// As `AcquireRefusal.noCapacity`.
+    case noCapacity = "no_capacity"
+  }
+
+  /// Which it is.
+  public var kind: Kind {
     switch self {
-    case .timedOut: "timed_out"
-    case .queueFull: "queue_full"
-    case .draining: "draining"
-    case .circuitOpen: "circuit_open"
-    case .noCapacity: "no_capacity"
+    case .timedOut: .timedOut
+    case .queueFull: .queueFull
+    case .draining: .draining
+    case .circuitOpen: .circuitOpen
+    case .noCapacity: .noCapacity
     }
   }
+
+  /// A name without values, for metrics and JSON.
+  public var name: String { kind.rawValue }
 }

@@ -110,6 +110,13 @@ public struct Fault: Error, Hashable, Sendable {
     }
   }
 
+  /// Every `kindName` but `server`.
+  public static let kindNames = [
+    Kind.nameNotFound, .nameLookupFailed, .refused, .unreachable, .timedOut, .closed, .tlsFailed,
+    .certificate, .passwordMissing, .wrongRole, .otherCluster, .replayLag, .misconfigured, .unexpectedAnswer,
+    .attemptsStuck, .other,
+  ].map { Fault($0, at: .settings).kindName }
+
   /// Class, SQLSTATE, step and our own words, for anybody to read: `57P03 server is starting, …`,
   /// `tcp: refused`.
   public var summary: String {

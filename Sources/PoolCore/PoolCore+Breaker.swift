@@ -58,7 +58,7 @@ extension PoolCore {
       effects.append(.breaker(breakerReport, from: from))
     }
     guard next != .closed else { return }
-    while let lease = queue.next() { refuse(lease, circuitOpen(at: now)) }
+    while let (lease, _) = queue.next() { refuse(lease, circuitOpen(at: now)) }
   }
 
   func circuitOpen(at now: Instant) -> AcquireRefusal {

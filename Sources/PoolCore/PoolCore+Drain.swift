@@ -64,7 +64,7 @@ extension PoolCore {
       if now >= progress.deadline {
         for (id, member) in members.all {
           drain?.cut += 1
-          if case .leased(let lease) = member.state { leaseEnded(lease, at: now) }
+          if case .leased(let lease) = member.state { leaseEnded(lease, since: member.since, at: now) }
           close(id, .cutOff)
         }
       }
@@ -85,7 +85,7 @@ extension PoolCore {
     drain?.inUse = members.leased
     closingBegan = now
     ageing = .none
-    while let lease = queue.next() {
+    while let (lease, _) = queue.next() {
       drain?.refused += 1
       refuse(lease, .draining)
     }
@@ -113,6 +113,7 @@ extension PoolCore {
       case .connecting:
         members.remove(id)
         witnessArrived(id)
+        counters.loginsAbandoned += 1
         effects.append(.abandonLogin(id))
       case .idle, .reserved, .checking, .verifying: close(id, .drain)
       case .leased: break

@@ -24,7 +24,8 @@ extension PoolCore {
     alarms.leak = next
   }
 
-  mutating func leaseEnded(_ lease: LeaseID, at now: Instant) {
+  mutating func leaseEnded(_ lease: LeaseID, since granted: Instant, at now: Instant) {
+    timings.leases.add(from: granted, to: now)
     guard !leaks.isEmpty, let index = leaks.firstIndex(where: { $0.lease == lease }) else { return }
     let leak = leaks.remove(at: index)
     effects.append(.leakReturned(lease, leak.connection, held: now - leak.since))

@@ -9,7 +9,7 @@ extension PoolCore {
     guard breaker.state == .closed else { return refuse(lease, circuitOpen(at: now)) }
     // Without time there is none to ask in: what is free is lent as it is.
     if queue.isEmpty, let id = members.idle.last, deadline <= now || isFresh(id, at: now) {
-      return grant(id, to: lease, at: now)
+      return grant(id, to: lease, askedAt: now, at: now)
     }
     guard deadline > now else { return refuse(lease, .timedOut(waited: .zero)) }
     // Whoever has a connection that is only being asked, or is about to be, does not count as waiting.
@@ -26,7 +26,7 @@ extension PoolCore {
       // Cut off by the deadline of a drain.
       return
     }
-    leaseEnded(lease, at: now)
+    leaseEnded(lease, since: member.since, at: now)
     if let fault, !member.isBroken { lost(id, fault, at: now) }
     let isBroken = member.isBroken
     if drain?.stage == .closing {
@@ -43,6 +43,7 @@ extension PoolCore {
   mutating func exchange(
     _ lease: LeaseID, _ id: ConnectionID, _ fault: Fault, deadline: Instant, at now: Instant
   ) {
+    counters.exchanges += 1
     guard let member = members[id], member.state == .leased(lease) else {
       // Cut off by the deadline of a drain.
       return refuse(lease, .draining)
@@ -53,11 +54,10 @@ extension PoolCore {
       lost(id, fault, at: now)
     }
     if drain?.stage == .closing { drain?.finished += 1 }
-    leaseEnded(lease, at: now)
+    leaseEnded(lease, since: member.since, at: now)
     close(id, .ended)
     guard isServing else { return refuse(lease, .draining) }
     guard deadline > now else { return refuse(lease, .timedOut(waited: .zero)) }
-    counters.exchanges += 1
     queue.addAgain(lease, deadline: deadline, at: now)
     // What has just been idle beside a dead one is asked first. Whatever has answered, is released or opened first,
     // it is the caller's.
@@ -70,14 +70,17 @@ extension PoolCore {
   mutating func makeIdle(_ id: ConnectionID, at now: Instant) {
     if probe.connection == nil { return reserve(id, at: now) }
     members.move(id, to: .idle, at: now)
-    if let lease = queue.next() { grant(id, to: lease, at: now) }
+    if let (lease, since) = queue.next() { grant(id, to: lease, askedAt: since, at: now) }
   }
 
-  private mutating func grant(_ id: ConnectionID, to lease: LeaseID, at now: Instant) {
+  private mutating func grant(
+    _ id: ConnectionID, to lease: LeaseID, askedAt since: Instant, at now: Instant
+  ) {
     members.move(id, to: .leased(lease), at: now)
     lastLease = now
     watchForLeaks(at: now)
     counters.leases += 1
+    timings.acquires.add(from: since, to: now)
     effects.append(.grant(lease, id))
   }
 

@@ -84,6 +84,7 @@ extension PoolCore {
     logins.succeeded(
       begun: member.since, took: took, patience: settings.connectTimeout, at: now, random: &random)
     counters.loginsSucceeded += 1
+    timings.logins.add(nanoseconds: took.inNanoseconds)
     if failures > 0 { effects.append(.loginsWork(after: failures)) }
     if probe.connection == nil { breaker.scoutArrived() }
     witnessArrived(id)
@@ -130,7 +131,10 @@ extension PoolCore {
     guard let member = members[id], member.state == .connecting else { return }
     members.remove(id)
     // That no other host is the primary, or that there is none, is no fault.
-    if probe.doubt == .lookingOut(id) { return probe.doubt = .lookedOut }
+    if probe.doubt == .lookingOut(id) {
+      counters.loginsAbandoned += 1
+      return probe.doubt = .lookedOut
+    }
     counters.loginsFailed += 1
     breaker.loginFailed(at: now)
     shutdownSigns.loginFailed()

@@ -84,6 +84,7 @@ extension PoolCore {
     probe.report.failuresInRow = 0
     probe.report.successesInRow += 1
     counters.probesSucceeded += 1
+    timings.probes.add(from: asked, to: now)
     let enough = probe.report.successesInRow >= settings.rise
     alarms.probe = enough ? asked + settings.probeInterval : now + Self.retryProbeAfter
     advanceAgeing(at: now)
@@ -111,6 +112,7 @@ extension PoolCore {
   private mutating func endDoubt() {
     if case .lookingOut(let id) = probe.doubt, members[id]?.state == .connecting {
       members.remove(id)
+      counters.loginsAbandoned += 1
       effects.append(.abandonLogin(id))
     }
     probe.doubt = .none

@@ -25,6 +25,7 @@ extension PoolCore {
     snapshot.retirement = retirement
     snapshot.cluster = cluster
     snapshot.counters = counters
+    snapshot.timings = timings
     snapshot.timeline = timeline
     snapshot.faults = faults
     return snapshot

@@ -64,6 +64,7 @@ public struct PoolCore: Sendable {
   var alarms = Alarms()
   var effects: [Effect] = []
   var counters = Counters()
+  var timings = Timings()
   var timeline: [Transition] = []
   var faults: [FaultRecord] = []
   /// What the last transition said.
@@ -148,7 +149,7 @@ public struct PoolCore: Sendable {
   /// As `handle(_:at:)`, reusing the caller's storage: what `buffer` held is lost.
   public mutating func handle(_ event: Event, at now: Instant, into buffer: inout [Effect]) {
     effects.removeAll(keepingCapacity: true)
-    if case .abandon(let lease) = event { _ = queue.cancel(lease) }
+    if case .abandon(let lease) = event, queue.cancel(lease) { counters.acquiresCancelled += 1 }
     // Before anything else: what this event frees must not go to a caller whose time is up.
     while let (lease, waited) = queue.expired(at: now) { refuse(lease, .timedOut(waited: waited)) }
     switch event {
@@ -240,6 +241,7 @@ public struct PoolCore: Sendable {
   /// Keeps the fault for the snapshot, and tells the log unless the same was seen lately: an outage is a few lines,
   /// however long it lasts.
   mutating func record(_ fault: Fault, during context: FaultContext, at now: Instant) {
+    counters.faults.add(fault)
     var record = FaultRecord(fault: fault, first: now, last: now, count: 1)
     if let index = faults.lastIndex(where: { $0.fault.kind == fault.kind && $0.fault.step == fault.step }) {
       let earlier = faults.remove(at: index)

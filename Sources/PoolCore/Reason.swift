@@ -27,24 +27,67 @@ public enum Reason: Hashable, Sendable {
   /// The loop has not beaten, or the probe is overdue, for this long.
   case stalled(Duration)
 
-  /// A name without values, for metrics and JSON.
-  public var name: String {
-    switch self {
-    case .starting: "starting"
-    case .warming: "warming"
-    case .noTicket: "no_ticket"
-    case .noSlots: "no_slots"
-    case .probeFailed: "probe_failed"
-    case .databaseLost: "database_lost"
-    case .belowFloor: "below_floor"
-    case .sharing: "sharing"
-    case .loginFailing: "login_failing"
-    case .held: "held"
-    case .draining: "draining"
-    case .drained: "drained"
-    case .stalled: "stalled"
+  /// A reason without its values.
+  public enum Kind: String, Hashable, Sendable, CaseIterable {
+    /// As `Reason.starting`.
+    case starting
+    /// As `Reason.warming`.
+    case warming
+    /// As `Reason.noTicket`.
+    case noTicket = "no_ticket"
+    /// As `Reason.noSlots`.
+    case noSlots = "no_slots"
+    /// As `Reason.probeFailed`.
+    case probeFailed = "probe_failed"
+    /// As `Reason.databaseLost`.
+    case databaseLost = "database_lost"
+    /// As `Reason.belowFloor`.
+    case belowFloor = "below_floor"
+    /// As `Reason.sharing`.
+    case sharing
+    /// As `Reason.loginFailing`.
+    case loginFailing = "login_failing"
+    /// As `Reason.held`.
+    case held
+    /// As `Reason.draining`.
+    case draining
+    /// As `Reason.drained`.
+    case drained
+    /// As `Reason.stalled`.
+    case stalled
+
+    /// It can stand against being ready. The others only degrade.
+    public var blocks: Bool {
+      switch self {
+      case .belowFloor, .sharing, .loginFailing, .held: false
+      case .starting, .warming, .noTicket, .noSlots, .probeFailed, .databaseLost, .draining, .drained,
+        .stalled:
+        true
+      }
     }
   }
+
+  /// Which it is.
+  public var kind: Kind {
+    switch self {
+    case .starting: .starting
+    case .warming: .warming
+    case .noTicket: .noTicket
+    case .noSlots: .noSlots
+    case .probeFailed: .probeFailed
+    case .databaseLost: .databaseLost
+    case .belowFloor: .belowFloor
+    case .sharing: .sharing
+    case .loginFailing: .loginFailing
+    case .held: .held
+    case .draining: .draining
+    case .drained: .drained
+    case .stalled: .stalled
+    }
+  }
+
+  /// A name without values, for metrics and JSON.
+  public var name: String { kind.rawValue }
 
   /// The fault behind it; nil where none is.
   public var fault: Fault? {

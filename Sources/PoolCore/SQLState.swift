@@ -53,29 +53,34 @@ public struct SQLState: Hashable, Sendable, CustomStringConvertible {
   public static let idleSessionTimeout = SQLState(known: "57P05")
 
   /// What the code means, in our words: safe to show to anybody, whatever language the server speaks.
-  public var words: String {
-    switch code {
-    case "08P01": "protocol violation, often a pooler that cannot reach its server"
-    case "0A000": "feature not supported"
-    case "25006": "server is read-only"
-    case "25P03": "idle in a transaction for too long"
-    case "28000": "login not allowed for this role, database or address"
-    case "28P01": "password authentication failed"
-    case "3D000": "database does not exist"
-    case "42501": "permission denied"
-    case "53100": "disk full at the server"
-    case "53200": "out of memory at the server"
-    case "53300": "no connection slots left"
-    case "55000": "database does not accept connections"
-    case "57014": "query canceled, often by statement_timeout"
-    case "57P01": "session ended by an administrator or a shutdown"
-    case "57P02": "server crashed and restarts"
-    case "57P03": "server is starting, stopping or recovering"
-    case "57P04": "database was dropped"
-    case "57P05": "session ended by idle_session_timeout"
-    default: Self.classWords[errorClass] ?? "server error"
-    }
-  }
+  public var words: String { Self.codeWords[code] ?? Self.classWords[errorClass] ?? "server error" }
+
+  /// It has words of its own, not just those of its class.
+  public var isKnown: Bool { Self.codeWords[code] != nil }
+
+  /// All that have words of their own.
+  public static var known: [SQLState] { codeWords.keys.sorted().map(SQLState.init(known:)) }
+
+  private static let codeWords: [String: String] = [
+    "08P01": "protocol violation, often a pooler that cannot reach its server",
+    "0A000": "feature not supported",
+    "25006": "server is read-only",
+    "25P03": "idle in a transaction for too long",
+    "28000": "login not allowed for this role, database or address",
+    "28P01": "password authentication failed",
+    "3D000": "database does not exist",
+    "42501": "permission denied",
+    "53100": "disk full at the server",
+    "53200": "out of memory at the server",
+    "53300": "no connection slots left",
+    "55000": "database does not accept connections",
+    "57014": "query canceled, often by statement_timeout",
+    "57P01": "session ended by an administrator or a shutdown",
+    "57P02": "server crashed and restarts",
+    "57P03": "server is starting, stopping or recovering",
+    "57P04": "database was dropped",
+    "57P05": "session ended by idle_session_timeout",
+  ]
 
   private static let classWords: [String: String] = [
     "08": "connection error", "22": "data error", "23": "constraint violated",

@@ -47,6 +47,8 @@ public struct Snapshot: Sendable {
   public var clusterHidden: Fault?
   /// Totals since the process started.
   public var counters: Counters
+  /// How long things took, since the process started.
+  public var timings = Timings()
   /// The last transitions, oldest first, at most 100.
   public var timeline: [Transition]
   /// The last faults, oldest first, at most 20.
@@ -406,6 +408,8 @@ public struct Counters: Hashable, Sendable {
   public var loginsSucceeded = 0
   /// Logins that failed.
   public var loginsFailed = 0
+  /// Logins that were not needed any more before they ended, or found that no other host is the primary.
+  public var loginsAbandoned = 0
   /// Probes that were answered as wanted.
   public var probesSucceeded = 0
   /// Probes that were not.
@@ -414,14 +418,18 @@ public struct Counters: Hashable, Sendable {
   public var warmedWithoutTicket = 0
   /// Leases that were granted.
   public var leases = 0
-  /// Leases whose connection was dead at their first statement, and that got another one.
+  /// Leases whose connection was dead at their first statement, and that asked for another one.
   public var exchanges = 0
   /// Leases that were held longer than `leakAfter`.
   public var leaks = 0
   /// By `AcquireRefusal.name`.
   public var acquireFailures: [String: Int] = [:]
+  /// Callers that went away while they waited.
+  public var acquiresCancelled = 0
   /// By `CloseReason.rawValue`.
   public var closes: [String: Int] = [:]
+  /// Whatever went wrong with the database, or on the way to it.
+  public var faults = FaultCounts()
   /// Events that the rules say cannot happen. Anything but zero is a bug.
   public var impossibleEvents = 0
   /// Changes of the verdict of `/ready`.

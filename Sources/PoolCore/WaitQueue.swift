@@ -45,14 +45,14 @@ struct WaitQueue: Sendable {
   /// True if it waited.
   mutating func cancel(_ id: LeaseID) -> Bool { take(id) != nil }
 
-  /// Takes the caller that has waited longest.
-  mutating func next() -> LeaseID? {
+  /// Takes the caller that has waited longest, with the moment since when.
+  mutating func next() -> (LeaseID, since: Instant)? {
     while head < order.count {
       let waiter = order[head]
       head += 1
       if waiter.isGone { continue }
       left()
-      return waiter.id
+      return (waiter.id, waiter.since)
     }
     return nil
   }

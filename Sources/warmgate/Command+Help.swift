@@ -1,3 +1,5 @@
+import Health
+
 extension Command {
   static let version = Command(
     name: "version", summary: "prints the version", exits: [(0, "always")]
@@ -8,14 +10,21 @@ extension Command {
   }
 
   static let help = Command(
-    name: "help", operands: "[COMMAND]", summary: "tells about a command",
-    options: [Option(name: "markdown", meaning: "the table of settings in Markdown, as in the README")],
+    name: "help", operands: "[COMMAND|metrics]", summary: "tells about a command, or about each metric",
+    options: [
+      Option(name: "markdown", meaning: "the table of settings, or of metrics, in Markdown as in the README")
+    ],
     exits: [(0, "always")]
   ) { invocation throws(UsageError) in
     try invocation.expectOperands(atMost: 1)
-    if invocation.arguments.has("markdown") {
+    let name = invocation.arguments.operands.first
+    let isMarkdown = invocation.arguments.has("markdown")
+    if name == "metrics" {
+      let text = isMarkdown ? MetricsReference.markdown : Help.metrics
+      invocation.console.print(String(text.dropLast()))
+    } else if isMarkdown {
       invocation.console.print(String(SettingsTable.markdown.dropLast()))
-    } else if let name = invocation.arguments.operands.first {
+    } else if let name {
       invocation.console.print(Help.text(for: try Warmgate.find(name)))
     } else {
       invocation.console.print(Help.overview)

@@ -1,3 +1,5 @@
+import Health
+
 /// The texts of `warmgate help`, made of the tables of commands and settings.
 enum Help {
   static var overview: String {
@@ -10,7 +12,7 @@ enum Help {
       Commands:
       \(commands.joined(separator: "\n"))
 
-      "warmgate help COMMAND" tells more. Bad options and values end every command with exit code 2.
+      "warmgate help COMMAND" tells more, "warmgate help metrics" what /metrics says. Bad options and values end every command with exit code 2.
       """
   }
 
@@ -50,6 +52,14 @@ enum Help {
     }
     return "\nSettings, each also as a variable, --probe-query as WARMGATE_PROBE_QUERY. A flag wins.\n"
       + "A duration is a whole number and a unit: 250ms, 5s, 2m, 1h.\n" + groups.joined()
+  }
+
+  /// What `/metrics` tells.
+  static var metrics: String {
+    "Metrics, at /metrics of --listen: Prometheus text, or OpenMetrics for who asks for it.\n"
+      + MetricsReference.rows.map { row in
+        "\n  \(row.title)  (\(row.kind))\n\(wrapped(row.meaning, indent: 6))\n"
+      }.joined()
   }
 
   private static func table(_ rows: [(left: String, right: String)]) -> String {

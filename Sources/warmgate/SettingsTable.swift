@@ -26,7 +26,7 @@ enum SettingsTable {
   private static let addresses: [Setting] = [
     Setting(
       "listen", .addresses, .address, \.listen, defaultText: "[::]:8086, without IPv6 0.0.0.0:8086",
-      "health endpoints, read-only, on both IP families"),
+      "health endpoints and metrics, read-only, on both IP families"),
     Setting(
       "admin-listen", .addresses, .address, \.adminListen,
       "control endpoints: an address, or unix:/path"),

@@ -32,13 +32,15 @@ final class Sidecar: Sendable {
     let pool = pool
     let observe = { @Sendable in Observation(snapshot: pool.snapshot, now: EventLoop.now()) }
     let details = AdminDetails(version: Warmgate.version, instance: instance, settings: settings.details)
+    let requestCounts = RequestCounts()
     do {
       health = try HealthServer(
-        listen: [settings.listen], probeInterval: settings.pool.probeInterval, observe: observe)
+        listen: [settings.listen], probeInterval: settings.pool.probeInterval, version: Warmgate.version,
+        requests: requestCounts, observe: observe)
       admin = try AdminServer(
         listen: settings.adminListen, tokenFile: settings.adminTokenFile, observe: observe,
         control: Self.control(of: pool, requests, marker: marker, log: log, finished: finished),
-        details: { details },
+        details: { details }, requests: requestCounts,
         log: { refused in
           log.error(
             "\(refused.method) \(refused.path) refused",

@@ -12,7 +12,7 @@ struct BodyTests {
       let sides = pair.split(separator: "=", maxSplits: 1).map(String.init)
       return Request.Field(sides[0], sides.count > 1 ? sides[1] : "")
     }
-    let routes = HealthRoutes(probeInterval: .seconds(5)) { state.observation }
+    let routes = HealthRoutes(probeInterval: .seconds(5), metrics: .unversioned) { state.observation }
     return routes.respond(
       to: Request(.get, parts[0], query: query, headers: accept.map { [Request.Field("accept", $0)] } ?? []))
   }

@@ -46,7 +46,7 @@ struct ListenAddressTests {
 struct ListeningTests {
   private func start(_ addresses: String...) throws -> HealthServer {
     try HealthServer(
-      listen: addresses.map { try ListenAddress(parsing: $0) }, probeInterval: .seconds(5),
+      listen: addresses.map { try ListenAddress(parsing: $0) }, probeInterval: .seconds(5), version: "test",
       observe: { State.ready.observation })
   }
 
@@ -108,8 +108,8 @@ struct ListeningTests {
     for _ in 0..<50 {
       let socket = try ListenSocket(ListenAddress(parsing: "127.0.0.1:0"))
       let daemon = try Daemon(
-        socket: socket, name: "wg-leaks", limits: .admin(),
-        handler: HealthRoutes(probeInterval: .seconds(1)) { State.ready.observation })
+        socket: socket, name: "wg-leaks", limits: .admin(), requests: RequestCounts(),
+        handler: HealthRoutes(probeInterval: .seconds(1), metrics: .unversioned) { State.ready.observation })
       #expect(try RawClient(daemon.address).ask("GET", "/ready").status == 200)
       daemon.stop()
     }
@@ -129,7 +129,7 @@ struct UnixSocketTests {
 
   private func listen(_ path: String) throws -> HealthServer {
     try HealthServer(
-      listen: [ListenAddress(parsing: "unix:" + path)], probeInterval: .seconds(5),
+      listen: [ListenAddress(parsing: "unix:" + path)], probeInterval: .seconds(5), version: "test",
       observe: { State.ready.observation })
   }
 

@@ -184,9 +184,9 @@ import Testing
       while ids.count > 50 {
         switch random.next() % 3 {
         case 0: _ = queue.cancel(ids.remove(at: Int(random.next() % UInt64(ids.count))))
-        case 1: if let id = queue.next() { ids.removeAll { $0 == id } }
+        case 1: if let (id, _) = queue.next() { ids.removeAll { $0 == id } }
         default:
-          if let id = queue.expired(at: now)?.0 ?? queue.next() { ids.removeAll { $0 == id } }
+          if let id = queue.expired(at: now)?.0 ?? queue.next()?.0 { ids.removeAll { $0 == id } }
         }
       }
       #expect(queue.count == ids.count)

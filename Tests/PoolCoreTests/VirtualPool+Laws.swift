@@ -24,9 +24,9 @@ extension VirtualPool {
       require(members.working == well, "the count of working connections is wrong")
       require(members.current == current, "the count of current connections is wrong")
     }
-    require(members.leased == holders.count, "the count of leases is wrong")
     require(core.queue.count == line.count, "the count of waiters is wrong")
     require(core.counters.impossibleEvents == 0, "an impossible event")
+    if events % 4 == 0 { checkSums(core) }
     require(
       members.idle.isEmpty || line.count <= members.checking,
       "callers wait although a connection is idle and could be asked")
@@ -62,6 +62,27 @@ extension VirtualPool {
     }
     checkProgress(after: event, core.nextWake)
     if events % 16 == 0 { checkSnapshot() }
+  }
+
+  /// Every attempt is counted once, under its outcome.
+  private func checkSums(_ core: PoolCore) {
+    let (counters, timings) = (core.counters, core.timings)
+    func require(_ sum: Int, _ attempts: Int, _ what: String) {
+      if sum != attempts { broken("\(what): \(attempts), but outcomes of \(sum) at \(elapsed)") }
+    }
+    let granted = Int(timings.acquires.count)
+    let refused = counters.acquireFailures.values.reduce(0, +) + counters.acquiresCancelled
+    require(granted + refused + line.count, askedFor, "acquires")
+    require(Int(timings.leases.count) + holders.count, granted, "leases")
+    require(counters.leases, granted, "grants")
+    require(
+      counters.loginsSucceeded + counters.loginsFailed + counters.loginsAbandoned + connecting.count,
+      loginsBegun, "logins")
+    require(Int(timings.logins.count), counters.loginsSucceeded, "logins that succeeded")
+    require(Int(timings.probes.count), counters.probesSucceeded, "probes that were answered")
+    require(
+      counters.closes.values.reduce(0, +) + sessions.count,
+      counters.loginsSucceeded, "sessions")
   }
 
   /// A wake must move the next one on: otherwise the loop spins.

@@ -48,6 +48,10 @@ final class VirtualPool {
   private(set) var dead: Set<ConnectionID> = []
   private(set) var holders: [ConnectionID: LeaseID] = [:]
   private(set) var leases: [LeaseID: Lease] = [:]
+  /// How often a connection was asked for, exchanges included.
+  private(set) var askedFor = 0
+  /// How often a login was begun.
+  private(set) var loginsBegun = 0
   /// Those that wait, in the order in which they came.
   private(set) var line: [LeaseID] = []
   private(set) var events = 0
@@ -158,6 +162,7 @@ final class VirtualPool {
   func send(_ event: Event) {
     events += 1
     switch event {
+    case .acquire, .exchange: askedFor += 1
     case .loggedIn(let id, let host, let server, _):
       guard connecting.remove(id) != nil else { break }
       clusters[id] = server?.cluster
@@ -239,6 +244,7 @@ final class VirtualPool {
     switch effect {
     case .login(let id, let place):
       attempts.append(now)
+      loginsBegun += 1
       connecting.insert(id)
       if core.probe.connection == nil ? connecting.count > 1 : !core.probe.isProven {
         broken("\(id) logs in beside a scout")

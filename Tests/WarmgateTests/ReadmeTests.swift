@@ -1,18 +1,21 @@
 import Foundation
+import Health
 import Testing
 
 @testable import warmgate
 
 @Suite struct ReadmeTests {
-  @Test("README.md holds the table of settings that `warmgate help --markdown` prints, between its markers")
-  func settingsTable() throws {
+  @Test(
+    "README.md holds the tables that `warmgate help` prints with --markdown, between their markers",
+    arguments: ["settings": SettingsTable.markdown, "metrics": MetricsReference.markdown])
+  func tables(name: String, expected: String) throws {
     let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
       .deletingLastPathComponent()
     let text = try String(contentsOf: root.appendingPathComponent("README.md"), encoding: .utf8)
-    let begin = try #require(text.range(of: "<!-- settings -->"), "README.md has no <!-- settings -->")
-    let end = try #require(text.range(of: "<!-- /settings -->"), "README.md has no <!-- /settings -->")
+    let begin = try #require(text.range(of: "<!-- \(name) -->"), "README.md has no <!-- \(name) -->")
+    let end = try #require(text.range(of: "<!-- /\(name) -->"), "README.md has no <!-- /\(name) -->")
     let table = text[begin.upperBound..<end.lowerBound].trimmingCharacters(in: .whitespacesAndNewlines)
-    #expect(table == SettingsTable.markdown.trimmingCharacters(in: .whitespacesAndNewlines))
+    #expect(table == expected.trimmingCharacters(in: .whitespacesAndNewlines))
   }
 
   @Test("the table has a row for every setting, and a pipe in a cell does not end it")

@@ -43,7 +43,8 @@ final class RunningInstance: Sendable {
       return Observation(snapshot: snapshot, now: snapshot.taken)
     }
     health = try HealthServer(
-      listen: [try ListenAddress(parsing: listen)], probeInterval: .seconds(5), observe: observe)
+      listen: [try ListenAddress(parsing: listen)], probeInterval: .seconds(5), version: "test",
+      observe: observe)
     admin = try AdminServer(
       listen: try ListenAddress(parsing: adminListen), tokenFile: tokenFile, observe: observe,
       control: AdminControl(

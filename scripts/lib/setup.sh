@@ -19,6 +19,8 @@ declare -A reasons=(
   [pkg-config]="tells the compiler where these libraries are"
   [postgresql]="a PostgreSQL server of our own to try against (no cluster is created or started)"
   [pgbouncer]="a pooler of our own to try against (its service is not started)"
+  [prometheus]="a Prometheus of our own to scrape with, and promtool (its service is not started)"
+  [python3-prometheus-client]="reads what is exposed as OpenMetrics"
   [openssl]="certificates for the tests of TLS"
   [procps]="looks after processes in the tests"
   [iproute2]="network namespaces, where tests lose packets on purpose"
@@ -34,6 +36,9 @@ declare -A reasons=(
   [libslf4j-java]="what the Java pool logs with"
   [python3]="runs the benchmarks and prints their tables"
 )
+
+# What Debian starts as a service when it is installed.
+services=(pgbouncer prometheus)
 
 installed() { [ "$(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]; }
 
@@ -68,11 +73,15 @@ install_missing() {
     fi
   fi
   # Debian starts the service of a package when it is installed, unless this file says no; and at the next boot.
-  local policy=/usr/sbin/policy-rc.d
-  if [[ " ${missing[*]} " == *" pgbouncer "* && ! -e $policy ]]; then
-    as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy"
-    undo+="; rm $policy; update-rc.d pgbouncer disable; [ ! -d /run/systemd/system ] || systemctl disable pgbouncer"
-  fi
+  local policy=/usr/sbin/policy-rc.d service
+  for service in "${services[@]}"; do
+    if [[ " ${missing[*]} " != *" $service "* ]]; then continue; fi
+    if [ ! -e $policy ]; then
+      as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy"
+      undo+="; rm $policy"
+    fi
+    undo+="; update-rc.d $service disable; [ ! -d /run/systemd/system ] || systemctl disable $service"
+  done
   local result=0
   apt_install "${missing[@]}" || result=$?
   as_root sh -c "$undo" >/dev/null 2>&1 || say "could not undo what was only for the installation: $undo"
