@@ -31,6 +31,9 @@ declare -A reasons=(
   [libhikaricp-java]="the Java pool that is compared with"
   [libpostgresql-jdbc-java]="what the Java pool connects with"
   [libslf4j-java]="what the Java pool logs with"
+  [buildah]="builds the image without an engine"
+  [debootstrap]="makes a Debian to build the image in, where none can be pulled"
+  [libcap2-bin]="capsh, which takes the capabilities away that a container does not have"
   [python3]="runs the benchmarks and prints their tables"
 )
 
