@@ -41,6 +41,7 @@ container_inside='
 
 container_start() {
   local root=$1 log=$2 mounts=$1.mounts environment=() path
+  container_pid=
   shift 2
   while [ "$1" != -- ]; do
     environment+=("$1")
@@ -50,7 +51,7 @@ container_start() {
   # A runtime makes the places to mount at.
   mkdir -p "$root/proc" "$root/dev" "$mounts"
   (cd "$mounts" && find . -mindepth 1 -type d) | while read -r path; do mkdir -p "$root/$path"; done
-  setsid env -i "${environment[@]}" unshare --mount --pid --fork --kill-child -- \
+  setsid env -i "${environment[@]}" unshare --mount --pid --fork -- \
     "$(command -v bash)" -c "PATH=$PATH; $container_inside" container "$root" "$mounts" "$@" >"$log" 2>&1 &
   container_job=$!
   # The program is process 1 of its namespace, as in a container: the only child of unshare.
@@ -82,5 +83,7 @@ container_stop() {
 
 # Safe to call at any moment.
 container_remove() {
-  [ -z "${container_job:-}" ] || kill -KILL "$container_job" 2>/dev/null || true
+  [ -n "${container_job:-}" ] || return 0
+  # Process 1 takes its namespace with it. (It outlives unshare: with its user it changed whose death it hears of.)
+  kill -KILL ${container_pid:+"$container_pid"} "$container_job" 2>/dev/null || true
 }

@@ -18,6 +18,10 @@ declare -A reasons=(
   [pkg-config]="tells the compiler where these libraries are"
   [postgresql]="a PostgreSQL server of our own to try against (no cluster is created or started)"
   [pgbouncer]="a pooler of our own to try against (its service is not started)"
+  [haproxy]="reads the example for it (its service is not started)"
+  [nginx]="reads the example for it (its service is not started)"
+  [docker-compose]="reads the example for it; no engine is needed"
+  [python3-yaml]="reads an example as YAML"
   [openssl]="certificates for the tests of TLS"
   [procps]="looks after processes in the tests"
   [iproute2]="network namespaces, where tests lose packets on purpose"
@@ -36,6 +40,9 @@ declare -A reasons=(
   [libcap2-bin]="capsh, which takes the capabilities away that a container does not have"
   [python3]="runs the benchmarks and prints their tables"
 )
+
+# What Debian starts as a service when it is installed.
+services=(pgbouncer haproxy nginx)
 
 installed() { [ "$(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]; }
 
@@ -70,11 +77,15 @@ install_missing() {
     fi
   fi
   # Debian starts the service of a package when it is installed, unless this file says no; and at the next boot.
-  local policy=/usr/sbin/policy-rc.d
-  if [[ " ${missing[*]} " == *" pgbouncer "* && ! -e $policy ]]; then
-    as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy"
-    undo+="; rm $policy; update-rc.d pgbouncer disable; [ ! -d /run/systemd/system ] || systemctl disable pgbouncer"
-  fi
+  local policy=/usr/sbin/policy-rc.d service
+  for service in "${services[@]}"; do
+    if [[ " ${missing[*]} " != *" $service "* ]]; then continue; fi
+    if [ ! -e $policy ]; then
+      as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy"
+      undo+="; rm $policy"
+    fi
+    undo+="; update-rc.d $service disable; [ ! -d /run/systemd/system ] || systemctl disable $service"
+  done
   local result=0
   apt_install "${missing[@]}" || result=$?
   as_root sh -c "$undo" >/dev/null 2>&1 || say "could not undo what was only for the installation: $undo"
