@@ -86,4 +86,5 @@ container_remove() {
   [ -n "${container_job:-}" ] || return 0
   # Process 1 takes its namespace with it. (It outlives unshare: with its user it changed whose death it hears of.)
   kill -KILL ${container_pid:+"$container_pid"} "$container_job" 2>/dev/null || true
+  wait "$container_job" 2>/dev/null || true
 }
