@@ -1,12 +1,18 @@
 # The build stage is the toolchain's own image on Debian 12; the final image holds the executable, the shared
-# libraries it loads, and nothing else: no shell, no package manager.
+# libraries it loads, and nothing else: no shell, no package manager. Nothing in here depends on the processor: for
+# both, `docker buildx build --platform linux/amd64,linux/arm64 .`; `scripts/image` builds it for this machine and
+# tries it.
 FROM swift:6.3.1-bookworm AS build
-RUN apt-get -q update \
- && DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install \
-      libpq-dev libmicrohttpd-dev libyaml-dev pkg-config ca-certificates binutils \
- && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Package.swift ./
+# The libraries are those that the manifest names.
+RUN set -eu; \
+    apt-get -q update; \
+    # The libraries end up in the image: with the security fixes of today, and not of the day when the base was made.
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y upgrade; \
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install \
+      $(sed -n 's/.*\.apt(\["\([^"]*\)"\]).*/\1/p' Package.swift) pkg-config ca-certificates binutils; \
+    rm -rf /var/lib/apt/lists/*
 COPY Sources Sources
 # Only because the manifest names them: nothing in there is compiled.
 COPY Tests Tests
@@ -28,7 +34,15 @@ RUN set -eu; \
     echo 'hosts: files dns' >/image/etc/nsswitch.conf
 
 FROM scratch
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Warmgate" \
+      org.opencontainers.image.description="Readiness sidecar for PostgreSQL: ready when its pool is warm" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
 COPY --from=build /image /
+ENV PATH=/
 # A number, so that Kubernetes can check runAsNonRoot.
 USER 65532:65532
 # An image that lacks a library does not get built.

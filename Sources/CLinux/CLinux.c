@@ -35,6 +35,23 @@ void clinux_read_only_segments(void (*visit)(uintptr_t start, size_t size, void 
   dl_iterate_phdr(visit_object, &visitor);
 }
 
+struct name_visitor {
+  void (*visit)(const char *name, void *context);
+  void *context;
+};
+
+static int visit_name(struct dl_phdr_info *object, size_t size, void *argument) {
+  (void)size;
+  const struct name_visitor *visitor = argument;
+  visitor->visit(object->dlpi_name, visitor->context);
+  return 0;
+}
+
+void clinux_loaded_objects(void (*visit)(const char *name, void *context), void *context) {
+  struct name_visitor visitor = {visit, context};
+  dl_iterate_phdr(visit_name, &visitor);
+}
+
 int clinux_tcp_is_closed(int socket) {
   struct tcp_info info;
   socklen_t size = sizeof info;

@@ -41,7 +41,7 @@ struct Command: Sendable {
   /// Gives the exit code.
   let run: @Sendable (Invocation) throws(UsageError) -> Int32
 
-  static let all: [Command] = [serve, wait, probe, drain, resume, check, plan, simulate, version, help]
+  static let all: [Command] = [serve, wait, probe, drain, resume, check, plan, simulate, copy, version, help]
 
   var forms: [Arguments.Form] {
     let settings =

@@ -9,7 +9,7 @@ import Testing
     arguments: [
       (["drian"], "unknown command \"drian\": did you mean drain?"),
       (["deploy"], "unknown command \"deploy\"; \"warmgate help\" lists what there is"),
-      ([], "give a command: serve, wait, probe, drain, resume, check, plan, simulate, version, help"),
+      ([], "give a command: serve, wait, probe, drain, resume, check, plan, simulate, copy, version, help"),
       (["--listen", "x"], "give a command before the option \"--listen\""),
       (
         ["serve", "--prob-interval", "1s"],

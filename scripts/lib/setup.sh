@@ -21,6 +21,10 @@ declare -A reasons=(
   [pgbouncer]="a pooler of our own to try against (its service is not started)"
   [prometheus]="a Prometheus of our own to scrape with, and promtool (its service is not started)"
   [python3-prometheus-client]="reads what is exposed as OpenMetrics"
+  [haproxy]="reads the example for it (its service is not started)"
+  [nginx]="reads the example for it (its service is not started)"
+  [docker-compose]="reads the example for it; no engine is needed"
+  [python3-yaml]="reads an example as YAML"
   [openssl]="certificates for the tests of TLS"
   [procps]="looks after processes in the tests"
   [iproute2]="network namespaces, where tests lose packets on purpose"
@@ -34,11 +38,14 @@ declare -A reasons=(
   [libhikaricp-java]="the Java pool that is compared with"
   [libpostgresql-jdbc-java]="what the Java pool connects with"
   [libslf4j-java]="what the Java pool logs with"
+  [buildah]="builds the image without an engine"
+  [debootstrap]="makes a Debian to build the image in, where none can be pulled"
+  [libcap2-bin]="capsh, which takes the capabilities away that a container does not have"
   [python3]="runs the benchmarks and prints their tables"
 )
 
 # What Debian starts as a service when it is installed.
-services=(pgbouncer prometheus)
+services=(pgbouncer prometheus haproxy nginx)
 
 installed() { [ "$(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]; }
 
