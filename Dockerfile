@@ -3,7 +3,7 @@
 FROM swift:6.3.1-bookworm AS build
 RUN apt-get -q update \
  && DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install \
-      libpq-dev libmicrohttpd-dev pkg-config ca-certificates binutils \
+      libpq-dev libmicrohttpd-dev libnghttp2-dev pkg-config ca-certificates binutils \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Package.swift ./

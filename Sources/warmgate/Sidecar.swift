@@ -5,13 +5,15 @@ import PoolCore
 import Synchronization
 import WarmPool
 
-/// A running sidecar: the pool, the two listeners that show and steer it, and the drain marker.
+/// A running sidecar: the pool, the listeners that show and steer it, and the drain marker.
 final class Sidecar: Sendable {
   private let log: Log
   private let instance: String
   private let pool: WarmPool
   private let health: HealthServer
   private let admin: AdminServer
+  private let agent: AgentServer?
+  private let grpc: GRPCServer?
   private let requests = OpenRequests()
   private let finished: @Sendable () -> Void
 
@@ -44,6 +46,12 @@ final class Sidecar: Sendable {
             "\(refused.method) \(refused.path) refused",
             ["status": .int(refused.status), "reason": .string(refused.reason)])
         })
+      agent = try settings.agentListen.map { address throws(ListenError) in
+        try AgentServer(listen: address, observe: observe)
+      }
+      grpc = try settings.grpcListen.map { address throws(ListenError) in
+        try GRPCServer(listen: address, observe: observe)
+      }
     } catch { throw UsageError(error.description) }
     if isMarked {
       log.warn("a drain marker was found: drained until a resume", ["marker": .string(marker?.path ?? "")])
@@ -52,12 +60,15 @@ final class Sidecar: Sendable {
 
   /// The pool warms from here on.
   func start() {
-    log.info(
-      "listening",
-      [
-        "health": .string(health.address.description), "admin": .string(admin.address.description),
-        "instance": .string(instance), "version": .string(Warmgate.version),
-      ])
+    let listeners = [
+      ("health", health.address), ("admin", admin.address), ("agent", agent?.address),
+      ("grpc", grpc?.address),
+    ]
+    log.note(
+      .info, "listening",
+      fields: listeners.compactMap { name, address in
+        address.map { .init(name, .string($0.description)) }
+      } + [.init("instance", .string(instance)), .init("version", .string(Warmgate.version))])
     let pool = pool
     Task(executorPreference: pool.executor) { await pool.run() }
   }
@@ -83,6 +94,8 @@ final class Sidecar: Sendable {
   func stop() {
     admin.stop()
     health.stop()
+    agent?.stop()
+    grpc?.stop()
   }
 
   /// What the admin listener may do. A marker belongs to a drain that somebody asked for: it outlives the process, so a

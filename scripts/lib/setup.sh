@@ -15,9 +15,11 @@ die() {
 declare -A reasons=(
   [libpq-dev]="PostgreSQL's client library, which Warmgate connects with"
   [libmicrohttpd-dev]="the HTTP server library that answers the probes"
+  [libnghttp2-dev]="the HTTP/2 library under the gRPC health protocol"
   [pkg-config]="tells the compiler where these libraries are"
   [postgresql]="a PostgreSQL server of our own to try against (no cluster is created or started)"
   [pgbouncer]="a pooler of our own to try against (its service is not started)"
+  [haproxy]="a load balancer of our own that asks (its service is not started)"
   [openssl]="certificates for the tests of TLS"
   [procps]="looks after processes in the tests"
   [iproute2]="network namespaces, where tests lose packets on purpose"
@@ -26,7 +28,7 @@ declare -A reasons=(
   [gcc]="compiles the C program that is compared with"
   [libc6-dev]="compiles the C program that is compared with"
   [binutils]="strips the executable to measure its size"
-  [python3-venv]="keeps the Python pools that are compared with in a folder of their own"
+  [python3-venv]="keeps Python packages in a folder of their own"
   [default-jdk-headless]="runs the Java pool that is compared with"
   [libhikaricp-java]="the Java pool that is compared with"
   [libpostgresql-jdbc-java]="what the Java pool connects with"
@@ -67,11 +69,15 @@ install_missing() {
     fi
   fi
   # Debian starts the service of a package when it is installed, unless this file says no; and at the next boot.
-  local policy=/usr/sbin/policy-rc.d
-  if [[ " ${missing[*]} " == *" pgbouncer "* && ! -e $policy ]]; then
-    as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy"
-    undo+="; rm $policy; update-rc.d pgbouncer disable; [ ! -d /run/systemd/system ] || systemctl disable pgbouncer"
-  fi
+  local policy=/usr/sbin/policy-rc.d service
+  for service in pgbouncer haproxy; do
+    [[ " ${missing[*]} " == *" $service "* ]] || continue
+    if [ ! -e $policy ]; then
+      as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy"
+      undo+="; rm $policy"
+    fi
+    undo+="; update-rc.d $service disable; [ ! -d /run/systemd/system ] || systemctl disable $service"
+  done
   local result=0
   apt_install "${missing[@]}" || result=$?
   as_root sh -c "$undo" >/dev/null 2>&1 || say "could not undo what was only for the installation: $undo"
@@ -100,6 +106,17 @@ require_swift() {
   version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\.[0-9]*\).*/\1/p' | head -n 1)
   [ "$(printf '%s\n' 6.2 "$version" | sort -V | head -n 1)" = 6.2 ] ||
     die "needs Swift 6.2 or newer, found ${version:-none} at $(command -v swift)"
+}
+
+# The real gRPC client, from PyPI into a folder of its own, kept for the next time. The tests find it there.
+grpc_python() {
+  local folder=$root/.build/grpc-python
+  "$folder/bin/python" -c 'import grpc_health.v1.health_pb2_grpc' 2>/dev/null && return 0
+  install_missing python3-venv
+  say "grpcio and grpcio-health-checking are fetched from PyPI …"
+  rm -rf "$folder"
+  { python3 -m venv "$folder" && "$folder/bin/pip" install -q grpcio grpcio-health-checking; } >&2 ||
+    die "cannot make $folder: the tests of the gRPC health protocol need its real client"
 }
 
 # Sets executable to the path of the built program.
