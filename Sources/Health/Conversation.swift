@@ -9,6 +9,8 @@ protocol Conversation: AnyObject {
   func takeOutput() -> [UInt8]
   /// Everything has been said once the output is taken: the connection ends.
   var isOver: Bool { get }
+  /// The client does not keep to the protocol, or floods us: the connection is closed at once.
+  var isBroken: Bool { get }
   /// When `wake` is to be called; nil if time changes nothing.
   var wakeAt: Instant? { get }
   func wake(at now: Instant)
@@ -17,6 +19,7 @@ protocol Conversation: AnyObject {
 }
 
 extension Conversation {
+  var isBroken: Bool { false }
   var wakeAt: Instant? { nil }
   func wake(at now: Instant) {}
 }

@@ -26,7 +26,7 @@ final class GRPCConversation: Conversation {
   /// Since when no call is open.
   private var restsSince: Instant
   private var hasGreeted = false
-  private var isBroken = false
+  private(set) var isBroken = false
   private var nextLook: Instant?
   private var watching = 0
   /// No call is given up before this moment.
@@ -76,12 +76,9 @@ final class GRPCConversation: Conversation {
     return output
   }
 
-  var isOver: Bool {
-    isBroken || nghttp2_session_want_read(session) == 0 && nghttp2_session_want_write(session) == 0
-  }
+  var isOver: Bool { nghttp2_session_want_read(session) == 0 && nghttp2_session_want_write(session) == 0 }
 
   var wakeAt: Instant? {
-    if isBroken { return nil }
     if !hasGreeted { return restsSince + limits.arrival }
     let rest = calls.isEmpty ? restsSince + limits.rest : .distantFuture
     let next = min(rest, nextDeadline, nextLook ?? .distantFuture)

@@ -38,6 +38,8 @@ final class StreamListener: @unchecked Sendable {
     var heard: Instant
     /// Since when it has only been waited for the client to close.
     var leaving: Instant?
+    /// Bytes that came in since then.
+    var ignored = 0
     var inputEnded = false
     var interest: UInt32
   }
@@ -50,6 +52,8 @@ final class StreamListener: @unchecked Sendable {
   /// How long a client may take to close after the last word. Closing before it, with something of it unread, would
   /// be a reset, which may overtake that word.
   private static let leave: Duration = .seconds(1)
+  /// What it may go on sending in that time.
+  private static let mostIgnored = 64 * 1024
   /// How long a stop waits for the clients to close.
   private static let farewell: Duration = .milliseconds(300)
   private static let mailboxID: UInt64 = 0
@@ -232,7 +236,11 @@ final class StreamListener: @unchecked Sendable {
     if received > 0 {
       slots[slot]?.heard = now
       // What comes after the last word is read only so that it does not turn into a reset.
-      guard connection.leaving == nil else { return }
+      guard connection.leaving == nil else {
+        slots[slot]?.ignored += received
+        if connection.ignored + received > Self.mostIgnored { remove(slot) }
+        return
+      }
       input.withUnsafeBytes { connection.conversation.receive(.init(rebasing: $0[..<received]), at: now) }
     } else if received == 0 {
       if connection.leaving != nil { remove(slot) } else { slots[slot]?.inputEnded = true }
@@ -249,6 +257,7 @@ final class StreamListener: @unchecked Sendable {
     }
     while true {
       if connection.unsent.isEmpty { connection.unsent = connection.conversation.takeOutput()[...] }
+      if connection.conversation.isBroken { return remove(slot) }
       if connection.unsent.isEmpty { break }
       let sent = connection.unsent.withUnsafeBytes {
         Glibc.send(connection.descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))

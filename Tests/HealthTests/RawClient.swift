@@ -109,6 +109,13 @@ final class RawClient {
     return true
   }
 
+  /// What is sent next; empty at the end.
+  func next() throws -> [UInt8] {
+    if buffer.isEmpty { _ = try fill() }
+    defer { buffer = [] }
+    return buffer
+  }
+
   /// All that is sent until the end.
   func rest() throws -> [UInt8] {
     while try fill() {}
