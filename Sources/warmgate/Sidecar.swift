@@ -18,9 +18,11 @@ final class Sidecar: Sendable {
   private let finished: @Sendable () -> Void
 
   /// Binds the listeners and checks everything that can be checked; connects to nothing. Throws a one-line
-  /// description, with nothing left behind. `finished` is called when the process should end.
+  /// description, with nothing left behind. `transition` is called after each of the pool's, `finished` when the
+  /// process should end.
   init(
-    _ settings: ServeSettings, instance: String, log: Log, finished: @escaping @Sendable () -> Void
+    _ settings: ServeSettings, instance: String, log: Log, transition: (@Sendable () -> Void)? = nil,
+    finished: @escaping @Sendable () -> Void
   ) throws(UsageError) {
     self.log = log
     self.instance = instance
@@ -28,11 +30,14 @@ final class Sidecar: Sendable {
     let marker = settings.drainMarker.map(DrainMarker.init(path:))
     let isMarked = marker?.exists ?? false
     do {
-      pool = try WarmPool(settings.poolConfiguration(instance: instance, drained: isMarked), tell: log.event)
+      pool = try WarmPool(settings.poolConfiguration(instance: instance, drained: isMarked)) { event in
+        log.event(event)
+        if let transition, case .transition = event { transition() }
+      }
     } catch { throw settings.refusal(of: error.setting, error.description) }
 
     let pool = pool
-    let observe = { @Sendable in Observation(snapshot: pool.snapshot, now: EventLoop.now()) }
+    let observe = { @Sendable in Self.observation(of: pool) }
     let details = AdminDetails(version: Warmgate.version, instance: instance, settings: settings.details)
     do {
       health = try HealthServer(
@@ -56,6 +61,13 @@ final class Sidecar: Sendable {
     if isMarked {
       log.warn("a drain marker was found: drained until a resume", ["marker": .string(marker?.path ?? "")])
     }
+  }
+
+  /// What the outside is told at this moment.
+  var observation: Observation { Self.observation(of: pool) }
+
+  private static func observation(of pool: WarmPool) -> Observation {
+    Observation(snapshot: pool.snapshot, now: EventLoop.now())
   }
 
   /// The pool warms from here on.
