@@ -24,7 +24,7 @@ struct GRPCCall {
     /// The answer is sent, and with it the call is over.
     case answering
     /// `Watch`: told of every change. → answering
-    case watching(service: String, told: ServingStatus?)
+    case watching(HealthService?, told: ServingStatus?)
   }
 
   var phase = Phase.arriving
@@ -79,7 +79,7 @@ struct GRPCCall {
     /// And then `ok`.
     case message([UInt8])
     /// The current status at once, and every change of it.
-    case watch(service: String)
+    case watch(HealthService?)
     case refusal(GRPCStatus, String)
     /// It is no gRPC call.
     case http(String)
@@ -95,12 +95,11 @@ struct GRPCCall {
         return status == .serviceUnknown
           ? .refusal(.notFound, "unknown service; there are ready, live and startup")
           : .message(GRPCMessage.response(status))
-      case "/grpc.health.v1.Health/Watch": return .watch(service: try service)
+      case "/grpc.health.v1.Health/Watch": return .watch(try service)
       case "/grpc.health.v1.Health/List":
         _ = try service
-        let observation = board.observation(at: now)
         return .message(
-          GRPCMessage.list(HealthService.allCases.map { ($0.rawValue, $0.status(observation)) }))
+          GRPCMessage.list(HealthService.allCases.map { ($0.rawValue, board.status(of: $0, at: now)) }))
       default: return .refusal(.unimplemented, "there is grpc.health.v1.Health with Check, Watch and List")
       }
     } catch {
@@ -112,8 +111,11 @@ struct GRPCCall {
     }
   }
 
-  private var service: String {
-    get throws(GRPCMessage.Malformed) { try GRPCMessage.service(in: GRPCMessage.only(in: body)) }
+  /// What is asked for; nil if it is not known.
+  private var service: HealthService? {
+    get throws(GRPCMessage.Malformed) {
+      HealthService(name: try GRPCMessage.service(in: GRPCMessage.only(in: body)))
+    }
   }
 
   /// `application/grpc`, perhaps with the encoding of messages or a parameter after it.
@@ -131,7 +133,7 @@ struct GRPCCall {
       phase = .answering
       unsent = GRPCMessage.framed(message)[...]
     case .watch(let service):
-      phase = .watching(service: service, told: nil)
+      phase = .watching(service, told: nil)
       isWatch = true
       if let timeout { deadline = began + timeout }
     case .refusal, .http: phase = .answering
@@ -144,7 +146,7 @@ struct GRPCCall {
     guard unsent.isEmpty, case .watching(let service, let told) = phase else { return }
     let status = board.status(of: service, at: now)
     guard status != told else { return }
-    phase = .watching(service: service, told: status)
+    phase = .watching(service, told: status)
     unsent = GRPCMessage.framed(GRPCMessage.response(status))[...]
   }
 

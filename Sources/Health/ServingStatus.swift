@@ -41,20 +41,20 @@ enum HealthService: String, Hashable, Sendable, CaseIterable {
 /// The statuses at one moment, found once for all who ask at it. On the listener's thread only.
 final class StatusBoard {
   private let observe: @Sendable () -> Observation
-  private var found: (at: Instant, observation: Observation)?
+  private var foundAt: Instant?
+  private var statuses: [HealthService: ServingStatus] = [:]
 
   init(_ observe: @escaping @Sendable () -> Observation) { self.observe = observe }
 
-  /// The status of what a client calls `name`.
-  func status(of name: String, at now: Instant) -> ServingStatus {
-    HealthService(name: name)?.status(observation(at: now)) ?? .serviceUnknown
-  }
-
-  /// `now` is the listener's own time, and the same for everything that it does in one turn.
-  func observation(at now: Instant) -> Observation {
-    if let found, found.at == now { return found.observation }
-    let observation = observe()
-    found = (now, observation)
-    return observation
+  /// The status of a service; nil is one that is not known. `now` is the listener's own time, and the same for everything
+  /// that it does in one turn.
+  func status(of service: HealthService?, at now: Instant) -> ServingStatus {
+    guard let service else { return .serviceUnknown }
+    if foundAt != now {
+      let observation = observe()
+      foundAt = now
+      for service in HealthService.allCases { statuses[service] = service.status(observation) }
+    }
+    return statuses[service] ?? .notServing
   }
 }

@@ -25,6 +25,8 @@ final class StreamListener: @unchecked Sendable {
   private var count = 0
   private var acceptsAgain: Instant?
   private var isStopping = false
+  /// The most connections there were since memory was last given back.
+  private var peak = 0
   private var input = [UInt8](repeating: 0, count: StreamListener.readAtOnce)
 
   private struct Connection {
@@ -56,6 +58,8 @@ final class StreamListener: @unchecked Sendable {
   private static let mostIgnored = 64 * 1024
   /// How long a stop waits for the clients to close.
   private static let farewell: Duration = .milliseconds(300)
+  /// A crowd of this many leaves enough memory behind to be worth giving back.
+  private static let crowd = 32
   private static let mailboxID: UInt64 = 0
   private static let socketID: UInt64 = 1
   private static let firstSlotID: UInt64 = 2
@@ -128,7 +132,16 @@ final class StreamListener: @unchecked Sendable {
       }
     }
     keepTime(at: now)
+    giveMemoryBack()
     if hasClients, !isStopping { accept(at: now) }
+  }
+
+  /// Once a crowd has gone: the allocator would keep its memory for ever.
+  private func giveMemoryBack() {
+    peak = max(peak, count)
+    guard peak >= Self.crowd, count < peak / 8 else { return }
+    malloc_trim(0)
+    peak = count
   }
 
   /// When the next limit passes or a conversation wants to be woken.

@@ -42,10 +42,11 @@ struct GRPCMessageTests {
       let isYes = routes.respond(to: Request(.get, path)).status == .ok
       for name in names {
         #expect(
-          board.status(of: name, at: .origin) == (isYes ? .serving : .notServing), "\(name) while \(state)")
+          board.status(of: HealthService(name: name), at: .origin) == (isYes ? .serving : .notServing),
+          "\(name) while \(state)")
       }
     }
-    #expect(board.status(of: "Ready", at: .origin) == .serviceUnknown)
+    #expect(board.status(of: HealthService(name: "Ready"), at: .origin) == .serviceUnknown)
   }
 
   @Test("the bytes are those of the protocol")
@@ -58,7 +59,8 @@ struct GRPCMessageTests {
       GRPCMessage.list([("", .serving), ("live", .notServing)])
         == [0x0A, 6, 0x0A, 0, 0x12, 2, 8, 1] + [0x0A, 10, 0x0A, 4] + Array("live".utf8) + [0x12, 2, 8, 2])
     #expect(reply("Check", asking("")) == .message([8, 1]))
-    #expect(reply("Watch", asking("nobody")) == .watch(service: "nobody"))
+    #expect(reply("Watch", asking("liveness")) == .watch(.live))
+    #expect(reply("Watch", asking("nobody")) == .watch(nil))
   }
 
   @Test("what is no call of this service is refused as gRPC says")
