@@ -25,13 +25,14 @@ let package = Package(
     .systemLibrary(name: "CLibpq", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
     .systemLibrary(name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
     .systemLibrary(name: "CLibyaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+    .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
     .target(name: "CLinux"),
 
     target("PoolCore"),
     target("EventLoop", ["PoolCore", "CLinux"]),
     target("Postgres", ["PoolCore", "EventLoop", "CLibpq", "CLinux"]),
     target("WarmPool", ["PoolCore", "EventLoop", "Postgres"]),
-    target("Health", ["PoolCore", "CMicrohttpd"]),
+    target("Health", ["PoolCore", "CMicrohttpd", "CNghttp2", "CLinux"]),
     target("FleetSim", ["PoolCore"]),
     target("YAML", ["CLibyaml"]),
     .executableTarget(

@@ -1,7 +1,6 @@
 import CMicrohttpd
 import Glibc
 import PoolCore
-import Synchronization
 
 /// One listener: a thread of its own that accepts, runs libmicrohttpd, and holds clients to their limits.
 ///
@@ -21,7 +20,7 @@ final class Daemon: @unchecked Sendable {
   private let requests: RequestCounts
   private let handler: any RequestHandler
   private let mailbox: Mailbox
-  private let thread = Mutex<pthread_t?>(nil)
+  private let thread = ServingThread()
 
   private var library: OpaquePointer?
   private var connections: Connections
@@ -74,16 +73,9 @@ final class Daemon: @unchecked Sendable {
       socket.close()
       throw ListenSocket.Failure("starting the HTTP server", code: code)
     }
-    // The thread inherits the mask: signals are the process's business, and SIGPIPE must not reach it.
-    var all = sigset_t()
-    var before = sigset_t()
-    sigfillset(&all)
-    pthread_sigmask(SIG_SETMASK, &all, &before)
-    var id = pthread_t()
     // The thread keeps the daemon alive until it has been stopped: whoever makes one must stop it.
     let context = Unmanaged.passRetained(self)
-    let result = pthread_create(&id, nil, daemonThread, context.toOpaque())
-    pthread_sigmask(SIG_SETMASK, &before, nil)
+    let result = thread.start(name, daemonThread, context.toOpaque())
     guard result == 0 else {
       context.release()
       MHD_stop_daemon(library)
@@ -91,17 +83,11 @@ final class Daemon: @unchecked Sendable {
       socket.close()
       throw ListenSocket.Failure("starting a thread", code: result)
     }
-    pthread_setname_np(id, name)
-    thread.withLock { $0 = id }
   }
 
   /// Answers who waits, closes every connection and the listener, and returns when the thread has ended: after
   /// half a second at most. From any thread but its own; a second call does nothing.
-  func stop() {
-    guard let id = thread.withLock({ thread in thread.take() }) else { return }
-    mailbox.postStop()
-    pthread_join(id, nil)
-  }
+  func stop() { thread.stop { mailbox.postStop() } }
 
   // MARK: - The thread
 

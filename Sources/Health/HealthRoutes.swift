@@ -1,7 +1,7 @@
 import PoolCore
 
-/// The paths of the health listener. Its other dialects (gRPC, the HAProxy agent) have their place beside these, and
-/// read the same observation.
+/// The paths of the health listener. Other dialects (gRPC, the HAProxy agent) have listeners of their own, and read
+/// the same observation.
 struct HealthRoutes: RequestHandler {
   let probeInterval: Duration
   let metrics: MetricsRoute

@@ -14,6 +14,14 @@ public struct Observation: Sendable {
   }
 
   var verdict: Verdict { snapshot.verdict(at: now) }
+
+  /// What `/ready` answers.
+  public var isReady: Bool { verdict.isReady }
+
+  /// What `/ready` says, on one line.
+  public var line: String {
+    Answer(.ready, self).text.split(separator: "\n").joined(separator: "; ")
+  }
 }
 
 /// The health listener: tells anybody, over HTTP, whether traffic may come here. Read-only.

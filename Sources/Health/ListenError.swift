@@ -2,7 +2,7 @@ import Glibc
 
 /// A listener that cannot be started: one line that says which setting, what failed, and what to do.
 public struct ListenError: Error, Hashable, Sendable, CustomStringConvertible {
-  /// The setting's flag without its dashes: `listen`, `admin-listen` or `admin-token-file`.
+  /// The setting's flag without its dashes: `listen`, `admin-listen`, `admin-token-file`, `agent-listen` or `grpc-listen`.
   public let setting: String
   public let description: String
 

@@ -39,6 +39,13 @@ struct ListenLimits: Sendable {
     return limits
   }
 
+  /// Every load balancer asks every few seconds, and has its answer before it has asked. Whoever comes beyond these is
+  /// answered too, and the one who has been silent longest is closed.
+  static func agent() -> ListenLimits { ListenLimits(connections: min(max(openFiles / 16, 16), 256)) }
+
+  /// Fewer than for HTTP, because each may have a hundred calls open.
+  static func grpc() -> ListenLimits { ListenLimits(connections: min(max(openFiles / 16, 16), 128)) }
+
   private static var openFiles: Int {
     var limit = rlimit()
     guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }

@@ -1,4 +1,5 @@
 import Glibc
+import Health
 import PoolCore
 import Postgres
 
@@ -21,9 +22,22 @@ extension ServeSettings {
         of: "admin-listen",
         "anybody could drain this instance there; add --admin-token-file, or use 127.0.0.1 or unix:/path")
     }
-    // With port 0 the system chooses, and never the same twice.
-    if listen == adminListen, listen.port != 0 {
-      throw refusal(of: "admin-listen", "is the address of --listen as well; choose another")
+    try validateListeners()
+  }
+
+  /// Each listener needs an address of its own.
+  private func validateListeners() throws(UsageError) {
+    var taken: [(flag: String, address: ListenAddress)] = []
+    for (flag, address) in [
+      ("listen", listen), ("admin-listen", adminListen), ("agent-listen", agentListen),
+      ("grpc-listen", grpcListen),
+    ] {
+      guard let address else { continue }
+      // With port 0 the system chooses, and never the same twice.
+      if address.port != 0, let other = taken.first(where: { $0.address == address }) {
+        throw refusal(of: flag, "is the address of --\(other.flag) as well; choose another")
+      }
+      taken.append((flag, address))
     }
   }
 

@@ -15,6 +15,8 @@ struct ServeSettings: Sendable {
   var listen = ServeSettings.defaultListen
   var adminListen = ServeSettings.defaultAdminListen
   var adminTokenFile: String?
+  var agentListen: ListenAddress?
+  var grpcListen: ListenAddress?
 
   var requireRole = RequiredRole.any
   var maxReplayLag: Duration?

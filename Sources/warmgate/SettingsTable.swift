@@ -33,6 +33,12 @@ enum SettingsTable {
     Setting(
       optional: "admin-token-file", .addresses, .file, \.adminTokenFile, unset: "none",
       "required before an admin address other than loopback or a Unix socket is accepted"),
+    Setting(
+      optional: "agent-listen", .addresses, .address, \.agentListen, unset: "off",
+      "HAProxy's agent check, read-only: one line to whoever connects"),
+    Setting(
+      optional: "grpc-listen", .addresses, .address, \.grpcListen, unset: "off",
+      "the gRPC health protocol, read-only: HTTP/2 with prior knowledge, without TLS"),
   ]
 
   private static let pool: [Setting] = [

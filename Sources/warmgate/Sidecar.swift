@@ -5,20 +5,24 @@ import PoolCore
 import Synchronization
 import WarmPool
 
-/// A running sidecar: the pool, the two listeners that show and steer it, and the drain marker.
+/// A running sidecar: the pool, the listeners that show and steer it, and the drain marker.
 final class Sidecar: Sendable {
   private let log: Log
   private let instance: String
   private let pool: WarmPool
   private let health: HealthServer
   private let admin: AdminServer
+  private let agent: AgentServer?
+  private let grpc: GRPCServer?
   private let requests = OpenRequests()
   private let finished: @Sendable () -> Void
 
   /// Binds the listeners and checks everything that can be checked; connects to nothing. Throws a one-line
-  /// description, with nothing left behind. `finished` is called when the process should end.
+  /// description, with nothing left behind. `transition` is called after each of the pool's, `finished` when the
+  /// process should end.
   init(
-    _ settings: ServeSettings, instance: String, log: Log, finished: @escaping @Sendable () -> Void
+    _ settings: ServeSettings, instance: String, log: Log, transition: (@Sendable () -> Void)? = nil,
+    finished: @escaping @Sendable () -> Void
   ) throws(UsageError) {
     self.log = log
     self.instance = instance
@@ -26,11 +30,14 @@ final class Sidecar: Sendable {
     let marker = settings.drainMarker.map(DrainMarker.init(path:))
     let isMarked = marker?.exists ?? false
     do {
-      pool = try WarmPool(settings.poolConfiguration(instance: instance, drained: isMarked), tell: log.event)
+      pool = try WarmPool(settings.poolConfiguration(instance: instance, drained: isMarked)) { event in
+        log.event(event)
+        if let transition, case .transition = event { transition() }
+      }
     } catch { throw settings.refusal(of: error.setting, error.description) }
 
     let pool = pool
-    let observe = { @Sendable in Observation(snapshot: pool.snapshot, now: EventLoop.now()) }
+    let observe = { @Sendable in Self.observation(of: pool) }
     let details = AdminDetails(version: Warmgate.version, instance: instance, settings: settings.details)
     let requestCounts = RequestCounts()
     do {
@@ -46,20 +53,36 @@ final class Sidecar: Sendable {
             "\(refused.method) \(refused.path) refused",
             ["status": .int(refused.status), "reason": .string(refused.reason)])
         })
+      agent = try settings.agentListen.map { address throws(ListenError) in
+        try AgentServer(listen: address, observe: observe)
+      }
+      grpc = try settings.grpcListen.map { address throws(ListenError) in
+        try GRPCServer(listen: address, observe: observe)
+      }
     } catch { throw UsageError(error.description) }
     if isMarked {
       log.warn("a drain marker was found: drained until a resume", ["marker": .string(marker?.path ?? "")])
     }
   }
 
+  /// What the outside is told at this moment.
+  var observation: Observation { Self.observation(of: pool) }
+
+  private static func observation(of pool: WarmPool) -> Observation {
+    Observation(snapshot: pool.snapshot, now: EventLoop.now())
+  }
+
   /// The pool warms from here on.
   func start() {
-    log.info(
-      "listening",
-      [
-        "health": .string(health.address.description), "admin": .string(admin.address.description),
-        "instance": .string(instance), "version": .string(Warmgate.version),
-      ])
+    let listeners = [
+      ("health", health.address), ("admin", admin.address), ("agent", agent?.address),
+      ("grpc", grpc?.address),
+    ]
+    log.note(
+      .info, "listening",
+      fields: listeners.compactMap { name, address in
+        address.map { .init(name, .string($0.description)) }
+      } + [.init("instance", .string(instance)), .init("version", .string(Warmgate.version))])
     let pool = pool
     Task(executorPreference: pool.executor) { await pool.run() }
   }
@@ -85,6 +108,8 @@ final class Sidecar: Sendable {
   func stop() {
     admin.stop()
     health.stop()
+    agent?.stop()
+    grpc?.stop()
   }
 
   /// What the admin listener may do. A marker belongs to a drain that somebody asked for: it outlives the process, so a

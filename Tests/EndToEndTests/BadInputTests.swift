@@ -90,6 +90,8 @@ struct BadInputTests {
     ("admin-listen", "[::]:8087", "--admin-token-file"),
     ("admin-listen", ":8087", "--admin-token-file"), ("admin-listen", "192.0.2.1:8087", "--admin-token-file"),
     ("admin-token-file", "/nonexistent", "No such file"),
+    ("agent-listen", "8088", "no port"), ("agent-listen", "unix:agent.sock", "absolute path"),
+    ("grpc-listen", "db:8089", "not an IP address"), ("grpc-listen", "[::1]", "no port"),
     ("min-connections", "0", "at least 1"), ("min-connections", "-1", "whole number"),
     ("min-connections", "two", "whole number"), ("min-connections", "2.5", "whole number"),
     ("min-connections", "99999999999999999999", "whole number"), ("max-connections", "1", "min-connections"),
@@ -226,6 +228,10 @@ struct BadInputTests {
         ["--admin-listen", "127.0.0.1:\(port)"], naming: "--admin-listen 127.0.0.1:\(port): ", "in use")
       try await bench.expectRefusal(
         ["--admin-listen", "127.0.0.1:\(bench.healthPort)"], naming: "--admin-listen", "--listen")
+      for flag in ["--agent-listen", "--grpc-listen"] {
+        try await bench.expectRefusal(
+          [flag, "127.0.0.1:\(port)"], naming: "\(flag) 127.0.0.1:\(port): ", "in use")
+      }
 
       let file = try bench.directory.write("file", "keep me")
       try await bench.expectRefusal(

@@ -155,9 +155,7 @@ struct AbuseTests {
     defer { fixture.server.stop() }
     for _ in 0..<200 {
       let client = try fixture.client()
-      var linger = Glibc.linger(l_onoff: 1, l_linger: 0)
-      setsockopt(
-        client.descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
+      client.resetOnClose()
       try client.send("GET /ready HTTP/1.1\r\nHost: x\r\n\r\nGET /re")
     }
     let deaf = try fixture.client()

@@ -109,6 +109,26 @@ final class RawClient {
     return true
   }
 
+  /// What is sent next; empty at the end.
+  func next() throws -> [UInt8] {
+    if buffer.isEmpty { _ = try fill() }
+    defer { buffer = [] }
+    return buffer
+  }
+
+  /// All that is sent until the end.
+  func rest() throws -> [UInt8] {
+    while try fill() {}
+    defer { buffer = [] }
+    return buffer
+  }
+
+  /// The system ends the connection with a reset when it is closed.
+  func resetOnClose() {
+    var linger = Glibc.linger(l_onoff: 1, l_linger: 0)
+    setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
+  }
+
   func closeWriting() { shutdown(descriptor, Int32(SHUT_WR)) }
 
   /// A request line and headers; `HTTP/1.1` and a Host unless told otherwise.

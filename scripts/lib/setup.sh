@@ -11,17 +11,22 @@ die() {
   exit "${status:-1}"
 }
 
+# What Warmgate is built with.
+# shellcheck disable=SC2034 # for the scripts that read this
+libraries=(libpq-dev libmicrohttpd-dev libnghttp2-dev libyaml-dev pkg-config)
+
 # Each package with the reason why it is needed, for people who are asked for their password.
 declare -A reasons=(
   [libpq-dev]="PostgreSQL's client library, which Warmgate connects with"
   [libmicrohttpd-dev]="the HTTP server library that answers the probes"
+  [libnghttp2-dev]="the HTTP/2 library under the gRPC health protocol"
   [libyaml-dev]="reads the manifests that warmgate plan is given"
   [pkg-config]="tells the compiler where these libraries are"
   [postgresql]="a PostgreSQL server of our own to try against (no cluster is created or started)"
   [pgbouncer]="a pooler of our own to try against (its service is not started)"
   [prometheus]="a Prometheus of our own to scrape with, and promtool (its service is not started)"
   [python3-prometheus-client]="reads what is exposed as OpenMetrics"
-  [haproxy]="reads the example for it (its service is not started)"
+  [haproxy]="a load balancer of our own that asks (its service is not started)"
   [nginx]="reads the example for it (its service is not started)"
   [docker-compose]="reads the example for it; no engine is needed"
   [python3-yaml]="reads an example as YAML"
@@ -33,7 +38,7 @@ declare -A reasons=(
   [gcc]="compiles the C program that is compared with"
   [libc6-dev]="compiles the C program that is compared with"
   [binutils]="strips the executable to measure its size"
-  [python3-venv]="keeps the Python pools that are compared with in a folder of their own"
+  [python3-venv]="keeps Python packages in a folder of their own"
   [default-jdk-headless]="runs the Java pool that is compared with"
   [libhikaricp-java]="the Java pool that is compared with"
   [libpostgresql-jdbc-java]="what the Java pool connects with"
@@ -117,6 +122,17 @@ require_swift() {
   version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\.[0-9]*\).*/\1/p' | head -n 1)
   [ "$(printf '%s\n' 6.2 "$version" | sort -V | head -n 1)" = 6.2 ] ||
     die "needs Swift 6.2 or newer, found ${version:-none} at $(command -v swift)"
+}
+
+# The real gRPC client, from PyPI into a folder of its own, kept for the next time. The tests find it there.
+grpc_python() {
+  local folder=$root/.build/grpc-python
+  "$folder/bin/python" -c 'import grpc_health.v1.health_pb2_grpc' 2>/dev/null && return 0
+  install_missing python3-venv
+  say "grpcio and grpcio-health-checking are fetched from PyPI …"
+  rm -rf "$folder"
+  { python3 -m venv "$folder" && "$folder/bin/pip" install -q grpcio grpcio-health-checking; } >&2 ||
+    die "cannot make $folder: the tests of the gRPC health protocol need its real client"
 }
 
 # Sets executable to the path of the built program.
