@@ -35,7 +35,7 @@ struct GRPCMessageTests {
   @Test("each service says in each state what its path says over HTTP", arguments: State.all)
   func statuses(state: State) {
     let board = StatusBoard { state.observation }
-    let routes = HealthRoutes(probeInterval: .seconds(5), observe: { state.observation })
+    let routes = HealthRoutes(probeInterval: .seconds(5), metrics: .unversioned) { state.observation }
     for (names, path) in [
       (["", "ready", "readiness"], "/ready"), (["live", "liveness"], "/live"), (["startup"], "/startup"),
     ] {
