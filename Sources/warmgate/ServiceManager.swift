@@ -121,7 +121,10 @@ struct ServiceManager {
   /// False if it was not taken: it is said again then. Never waits.
   @discardableResult
   private mutating func send(_ lines: [String]) -> Bool {
-    if lines.isEmpty { return true }
+    if lines.isEmpty {
+      isFailing = false
+      return true
+    }
     let message = Array(lines.joined(separator: "\n").utf8)
     let sent = withUnsafeBytes(of: name) { bytes in
       bytes.withMemoryRebound(to: sockaddr.self) {
