@@ -251,7 +251,7 @@ final class VirtualPool {
       }
       if !core.isServing { broken("\(id) logs in while closing") }
       if settings.fleetTickets > 0, core.phase == .warming, core.probe.connection != nil, line.isEmpty,
-        ticket == nil, core.counters.warmedWithoutTicket == 0
+        core.ageing != .opening(id), ticket == nil, core.counters.warmedWithoutTicket == 0
       {
         broken("\(id) logs in without a ticket")
       }

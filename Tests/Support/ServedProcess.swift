@@ -71,7 +71,7 @@ public final class ServedProcess: Sendable {
 
   public func signal(_ number: Int32) { child.signal(number) }
   public func terminate() { child.signal(SIGTERM) }
-  public func suspend() { child.signal(SIGSTOP) }
+  public func suspend() { suspendProcess(pid) }
   public func resume() { child.signal(SIGCONT) }
   public func kill() async { await blocking { self.child.kill() } }
 

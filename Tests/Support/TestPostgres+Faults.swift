@@ -11,8 +11,8 @@ extension TestPostgres {
     await blocking {
       // The postmaster first, so that no child is born in between.
       guard let pid = self.pid else { return }
-      Glibc.kill(pid, SIGSTOP)
-      for child in childProcesses(of: pid) { Glibc.kill(child, SIGSTOP) }
+      suspendProcess(pid)
+      for child in childProcesses(of: pid) { suspendProcess(child) }
     }
   }
 
@@ -70,4 +70,23 @@ func isGone(_ pid: pid_t) -> Bool {
     let name = line.lastIndex(of: ")")
   else { return true }
   return line[name...].dropFirst(2).first == "Z"
+}
+
+/// SIGSTOP, and waits until it has taken effect: one thread of the process takes the signal, and until that has its turn
+/// on a busy machine, the others go on.
+func suspendProcess(_ pid: pid_t) {
+  kill(pid, SIGSTOP)
+  let end = ContinuousClock.now + .seconds(5)
+  while ContinuousClock.now < end, !isSuspended(pid) { usleep(200) }
+}
+
+private func isSuspended(_ pid: pid_t) -> Bool {
+  let tasks = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")) ?? []
+  return tasks.allSatisfy { task in
+    guard let stat = try? String(contentsOfFile: "/proc/\(pid)/task/\(task)/stat", encoding: .utf8) else {
+      return true
+    }
+    // After the name, which is in parentheses and may hold anything.
+    return stat.split(separator: ")").last?.split(separator: " ").first == "T"
+  }
 }

@@ -374,7 +374,7 @@ private let faults = [
     let place = try TemporaryDirectory()
     try await runChecked(["cp", "-r", root.path, "\(place.path)/k8s"])
     let files = FileManager.default.enumerator(atPath: "\(place.path)/k8s")
-    var planned = 0
+    var (planned, built) = (0, 0)
     while let file = files?.nextObject() as? String {
       guard file.hasSuffix("kustomization.yaml") else { continue }
       let name = "k8s/" + file.dropLast("kustomization.yaml".count)
@@ -382,20 +382,21 @@ private let faults = [
       // A component is built on top of the base.
       if try String(contentsOfFile: place.path + "/k8s/" + file, encoding: .utf8).contains("kind: Component")
       {
-        let over = "\(place.path)/over-\(planned)"
+        built += 1
+        let over = "\(place.path)/over-\(built)"
         try FileManager.default.createDirectory(atPath: over, withIntermediateDirectories: false)
         try "resources: [../k8s/base]\ncomponents: [../\(name)]\n".write(
           toFile: over + "/kustomization.yaml", atomically: true, encoding: .utf8)
         folder = over
       }
-      let built = try await run(["kubectl", "kustomize", folder])
+      let answer = try await run(["kubectl", "kustomize", folder])
       // One may need a file that is not in the repository, such as a secret.
-      if built.errors.contains("no such file") { continue }
-      try #require(built.succeeded, "\(built.errors)")
-      for workload in try ManifestFile(Array(built.output.utf8), called: name).manifest.workloads {
+      if answer.errors.contains("no such file") { continue }
+      try #require(answer.succeeded, "\(answer.errors)")
+      for workload in try ManifestFile(Array(answer.output.utf8), called: name).manifest.workloads {
         let plan: PlannedWorkload
         do {
-          plan = try ShopManifest(built.output).planned(name: workload.name, replicas: 3)
+          plan = try ShopManifest(answer.output).planned(name: workload.name, replicas: 3)
         } catch  where "\(error)".contains(" is a Warmgate: ") {
           continue
         }
