@@ -59,4 +59,10 @@ static inline void *warmgate_mhd_socket_context(struct MHD_Connection *connectio
   return info ? info->socket_context : NULL;
 }
 
+// Where the client is; null for a Unix socket.
+static inline const struct sockaddr *warmgate_mhd_client_address(struct MHD_Connection *connection) {
+  const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+  return info ? info->client_addr : NULL;
+}
+
 #endif

@@ -9,6 +9,7 @@ struct AdminRoutes: RequestHandler {
   let observe: @Sendable () -> Observation
   let control: AdminControl
   let details: @Sendable () -> AdminDetails
+  let probers: Probers?
   let log: @Sendable (RefusedControl) -> Void
   let drainsRefused = Count()
 
@@ -47,7 +48,7 @@ struct AdminRoutes: RequestHandler {
     case .home: return .now(Response(.ok, .text, body: Self.home))
     case .status:
       let refused = drainsRefused.value.load(ordering: .relaxed)
-      let body = StatusBody(observe(), details(), drainsRefused: refused)
+      let body = StatusBody(observe(), details(), drainsRefused: refused, probers: probers)
       return .now(Response(.ok, .json, body: body.json.text + "\n"))
     case .drain: return drain(request)
     case .resume: return resume(request)

@@ -17,22 +17,25 @@ public final class AdminServer: Sendable {
   ///   - observe: called for every answer that needs it, on the listener's thread. It must not block.
   ///   - details: as `observe`, for `/status`.
   ///   - requests: where its requests are counted.
+  ///   - probers: those who ask for readiness, for `/status` and for whoever drains.
   ///   - log: called for each drain, resume or quit that is refused, on any thread.
   public convenience init(
     listen: ListenAddress, tokenFile: String?, observe: @escaping @Sendable () -> Observation,
     control: AdminControl, details: @escaping @Sendable () -> AdminDetails,
-    requests: RequestCounts = RequestCounts(), log: @escaping @Sendable (RefusedControl) -> Void
+    requests: RequestCounts = RequestCounts(), probers: Probers? = nil,
+    log: @escaping @Sendable (RefusedControl) -> Void
   ) throws(ListenError) {
     try self.init(
       listen: listen, tokenFile: tokenFile, limits: .admin(), observe: observe, control: control,
-      details: details, requests: requests, log: log)
+      details: details, requests: requests, probers: probers, log: log)
   }
 
   init(
     listen: ListenAddress, tokenFile: String?, limits: ListenLimits,
     observe: @escaping @Sendable () -> Observation,
     control: AdminControl, details: @escaping @Sendable () -> AdminDetails,
-    requests: RequestCounts = RequestCounts(), log: @escaping @Sendable (RefusedControl) -> Void
+    requests: RequestCounts = RequestCounts(), probers: Probers? = nil,
+    log: @escaping @Sendable (RefusedControl) -> Void
   ) throws(ListenError) {
     let isPrivate = listen.isLoopback || listen.isUnix
     let token = tokenFile.map(AdminToken.init)
@@ -53,7 +56,7 @@ public final class AdminServer: Sendable {
       requests: requests,
       handler: AdminRoutes(
         guardian: AdminGuard(token: token), allowsGetDrain: !isPrivate, observe: observe, control: control,
-        details: details, log: log))
+        details: details, probers: probers, log: log))
   }
 
   deinit { daemon.stop() }

@@ -8,19 +8,22 @@ public final class AgentServer: Sendable {
   private let listener: StreamListener
 
   /// Starts to listen; clients are answered when it returns. `observe` is called for every answer, on the listener's
-  /// thread, and must not block.
+  /// thread, and must not block. Who asks is noted in `probers`.
   public convenience init(
-    listen: ListenAddress, observe: @escaping @Sendable () -> Observation
+    listen: ListenAddress, probers: Probers? = nil, observe: @escaping @Sendable () -> Observation
   ) throws(ListenError) {
-    try self.init(listen: listen, limits: .agent(), observe: observe)
+    try self.init(listen: listen, limits: .agent(), probers: probers, observe: observe)
   }
 
   init(
-    listen: ListenAddress, limits: ListenLimits, observe: @escaping @Sendable () -> Observation
+    listen: ListenAddress, limits: ListenLimits, probers: Probers? = nil,
+    observe: @escaping @Sendable () -> Observation
   ) throws(ListenError) {
     listener = try StreamListener(setting: "agent-listen", listen, name: "warmgate-agent", limits: limits) {
-      _ in
-      AgentConversation(observe())
+      peer, _ in
+      let observation = observe()
+      probers?.asked(by: peer, .agent, isReady: observation.isReady, observation)
+      return AgentConversation(observation)
     }
   }
 
@@ -33,7 +36,7 @@ public final class AgentServer: Sendable {
 extension StreamListener {
   convenience init(
     setting: String, _ address: ListenAddress, name: String, limits: ListenLimits,
-    begin: @escaping (Instant) -> (any Conversation)?
+    begin: @escaping (PeerAddress?, Instant) -> (any Conversation)?
   ) throws(ListenError) {
     do throws(ListenSocket.Failure) {
       try self.init(socket: try ListenSocket(address), name: name, limits: limits, begin: begin)

@@ -330,7 +330,8 @@ private func daemonHandleRequest(
   }
   let request = Request(
     Request.Method(String(cString: method)), String(cString: url),
-    query: fields(of: connection, .GET_ARGUMENT_KIND), headers: fields(of: connection, .HEADER_KIND))
+    query: fields(of: connection, .GET_ARGUMENT_KIND), headers: fields(of: connection, .HEADER_KIND),
+    peer: PeerAddress(warmgate_mhd_client_address(connection)))
   return daemon.respond(connection, slot, request)
 }
 

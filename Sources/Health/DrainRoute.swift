@@ -35,12 +35,18 @@ extension AdminRoutes {
   private func response(to request: Request, answer: DrainAnswer, _ mediaType: MediaType) -> Response {
     switch answer {
     case .begun: Self.accepted(mediaType)
-    case .done(let progress):
-      mediaType == .json
-        ? Response(.ok, .json, body: progress.countsJSON.text + "\n") : .line(.ok, progress.countsText)
+    case .done(let progress): done(progress, mediaType)
     case .takenBack: .line(.conflict, "the drain was taken back by a resume")
     case .refused(let why): refuse(request, .line(.serviceUnavailable, why))
     }
+  }
+
+  private func done(_ progress: DrainProgress, _ mediaType: MediaType) -> Response {
+    let now = observe().now
+    if mediaType == .json {
+      return Response(.ok, .json, body: progress.countsJSON(probers?.drained(at: now)).text + "\n")
+    }
+    return .line(.ok, progress.countsText + (probers?.drainText(at: now) ?? ""))
   }
 
   func resume(_ request: Request) -> Reply {
@@ -65,11 +71,13 @@ extension DrainProgress {
       + "refused, \(closed) \(closed == 1 ? "connection" : "connections") closed"
   }
 
-  var countsJSON: JSON {
+  func countsJSON(_ probers: (told: Int, notTold: [Probers.Prober])?) -> JSON {
     [
       "drained": true, "in_use": .int(inUse), "finished": .int(finished), "cut": .int(cut),
       "refused": .int(refused), "closed": .int(closed),
       "took": ended.map { .seconds($0 - began) } ?? .null,
+      "probers_told": .int(probers?.told ?? 0),
+      "probers_not_told": .array((probers?.notTold ?? []).map { $0.json(at: ended ?? $0.lastSeen) }),
     ]
   }
 }

@@ -41,6 +41,7 @@ struct GRPCCall {
   private var method = ""
   private var path = ""
   private var contentType = ""
+  private(set) var userAgent: String?
   private var timeout: Duration?
   private var headerSize = 0
   private var body: [UInt8] = []
@@ -59,6 +60,7 @@ struct GRPCCall {
     case ":method": method = text
     case ":path": path = text
     case "content-type": contentType = text
+    case "user-agent": userAgent = text
     case "grpc-timeout":
       timeout = Duration(grpcTimeout: text)
       if let timeout { deadline = min(deadline, began + timeout) }
@@ -109,6 +111,12 @@ struct GRPCCall {
       case .message: .refusal(.internal, "the message is no HealthCheckRequest")
       }
     }
+  }
+
+  /// It asks once whether traffic may come.
+  var asksReadiness: Bool {
+    guard path == "/grpc.health.v1.Health/Check", let service = try? service else { return false }
+    return service == .whole || service == .ready
   }
 
   /// What is asked for; nil if it is not known.

@@ -22,6 +22,7 @@ final class GRPCConversation: Conversation {
   private var session: OpaquePointer?
   private let board: StatusBoard
   private let limits: ListenLimits
+  private let checked: (String?) -> Void
   private var calls: [Int32: GRPCCall] = [:]
   /// Since when no call is open.
   private var restsSince: Instant
@@ -34,9 +35,10 @@ final class GRPCConversation: Conversation {
   /// The turn's time, for what the library calls back.
   private var now: Instant
 
-  /// Nil without memory.
-  init?(_ board: StatusBoard, limits: ListenLimits, at now: Instant) {
+  /// Nil without memory. `checked` is called, with the client's own name for itself, for every check of readiness.
+  init?(_ board: StatusBoard, limits: ListenLimits, at now: Instant, checked: @escaping (String?) -> Void) {
     self.board = board
+    self.checked = checked
     self.limits = limits
     self.now = now
     restsSince = now
@@ -159,7 +161,10 @@ final class GRPCConversation: Conversation {
     if type == NGHTTP2_SETTINGS.rawValue { hasGreeted = true }
     guard let call = calls[id] else { return }
     if type == NGHTTP2_HEADERS.rawValue { calls[id]?.hasHeaders = true }
-    if flags & NGHTTP2_FLAG_END_STREAM.rawValue != 0 { answer(id, call.reply(board, at: now)) }
+    if flags & NGHTTP2_FLAG_END_STREAM.rawValue != 0 {
+      if call.asksReadiness { checked(call.userAgent) }
+      answer(id, call.reply(board, at: now))
+    }
   }
 
   /// An answer that has gone out whole before its request had come in: the rest of that is not wanted.

@@ -8,20 +8,25 @@ public final class GRPCServer: Sendable {
   private let listener: StreamListener
 
   /// Starts to listen; clients are answered when it returns. `observe` is called for every answer, and ten times a
-  /// second while somebody watches, on the listener's thread, and must not block.
+  /// second while somebody watches, on the listener's thread, and must not block. Who checks is noted in `probers`;
+  /// whoever watches is told at once and need not be waited for.
   public convenience init(
-    listen: ListenAddress, observe: @escaping @Sendable () -> Observation
+    listen: ListenAddress, probers: Probers? = nil, observe: @escaping @Sendable () -> Observation
   ) throws(ListenError) {
-    try self.init(listen: listen, limits: .grpc(), observe: observe)
+    try self.init(listen: listen, limits: .grpc(), probers: probers, observe: observe)
   }
 
   init(
-    listen: ListenAddress, limits: ListenLimits, observe: @escaping @Sendable () -> Observation
+    listen: ListenAddress, limits: ListenLimits, probers: Probers? = nil,
+    observe: @escaping @Sendable () -> Observation
   ) throws(ListenError) {
     let board = StatusBoard(observe)
     listener = try StreamListener(setting: "grpc-listen", listen, name: "warmgate-grpc", limits: limits) {
-      now in
-      GRPCConversation(board, limits: limits, at: now)
+      peer, now in
+      GRPCConversation(board, limits: limits, at: now) { userAgent in
+        let observation = observe()
+        probers?.asked(by: peer, .grpc, userAgent: userAgent, isReady: observation.isReady, observation)
+      }
     }
   }
 

@@ -5,7 +5,18 @@ import PoolCore
 struct HealthRoutes: RequestHandler {
   let probeInterval: Duration
   let metrics: MetricsRoute
+  let probers: Probers?
   let observe: @Sendable () -> Observation
+
+  init(
+    probeInterval: Duration, metrics: MetricsRoute, probers: Probers? = nil,
+    observe: @escaping @Sendable () -> Observation
+  ) {
+    self.probeInterval = probeInterval
+    self.metrics = metrics
+    self.probers = probers
+    self.observe = observe
+  }
 
   static let methods = "GET, HEAD, OPTIONS"
 
@@ -34,6 +45,10 @@ struct HealthRoutes: RequestHandler {
     let answer = Answer(
       question, observe(), exclusions: Exclusions(request.query),
       isVerbose: request.parameter("verbose") != nil)
+    if question == .ready {
+      let agent = request.header("User-Agent")
+      probers?.asked(by: request.peer, .http, userAgent: agent, isReady: answer.isYes, answer.observation)
+    }
     var response = answer.response(as: MediaType(for: request))
     response.headers += headers(for: answer)
     return response

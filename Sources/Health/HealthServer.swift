@@ -42,25 +42,28 @@ public final class HealthServer: Sendable {
   ///   - probeInterval: what `Retry-After` tells, rounded up to whole seconds.
   ///   - version: of the executable, for `/metrics`.
   ///   - requests: where its requests are counted; `/metrics` shows those of all listeners that share it.
+  ///   - probers: where those are noted who ask for readiness.
   ///   - observe: called for every answer, on the listener's thread. It must not block.
   public convenience init(
     listen: [ListenAddress], probeInterval: Duration, version: String,
-    requests: RequestCounts = RequestCounts(), observe: @escaping @Sendable () -> Observation
+    requests: RequestCounts = RequestCounts(), probers: Probers? = nil,
+    observe: @escaping @Sendable () -> Observation
   ) throws(ListenError) {
     try self.init(
       listen: listen, probeInterval: probeInterval, limits: .health(), version: version, requests: requests,
-      observe: observe)
+      probers: probers, observe: observe)
   }
 
   init(
     listen: [ListenAddress], probeInterval: Duration, limits: ListenLimits, version: String = "",
-    requests: RequestCounts = RequestCounts(), observe: @escaping @Sendable () -> Observation
+    requests: RequestCounts = RequestCounts(), probers: Probers? = nil,
+    observe: @escaping @Sendable () -> Observation
   ) throws(ListenError) {
     daemon = try Daemon(
       setting: "listen", addresses: listen, name: "warmgate-health", limits: limits, requests: requests,
       handler: HealthRoutes(
         probeInterval: probeInterval, metrics: MetricsRoute(version: version, requests: requests),
-        observe: observe))
+        probers: probers, observe: observe))
   }
 
   deinit { daemon.stop() }

@@ -43,8 +43,13 @@ struct Request: Hashable, Sendable {
   var query: [Field]
   /// In order, as sent.
   var headers: [Field]
+  /// Who asks; nil over a Unix socket.
+  var peer: PeerAddress?
 
-  init(_ method: Method, _ path: String, query: [Field] = [], headers: [Field] = []) {
+  init(
+    _ method: Method, _ path: String, query: [Field] = [], headers: [Field] = [], peer: PeerAddress? = nil
+  ) {
+    self.peer = peer
     self.method = method
     self.path = Self.withoutAuthority(path)
     self.query = query

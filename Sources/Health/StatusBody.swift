@@ -7,8 +7,10 @@ struct StatusBody {
   let details: AdminDetails
   /// Counted by the admin listener: the pool never hears of them.
   let drainsRefused: Int
+  let probers: Probers?
 
-  init(_ observation: Observation, _ details: AdminDetails, drainsRefused: Int) {
+  init(_ observation: Observation, _ details: AdminDetails, drainsRefused: Int, probers: Probers? = nil) {
+    self.probers = probers
     self.observation = observation
     self.details = details
     self.drainsRefused = drainsRefused
@@ -44,6 +46,7 @@ struct StatusBody {
       "login": login(snapshot.login, now),
       "slots": slots(snapshot, now), "ticket": ticket(snapshot, now),
       "drain": snapshot.drain?.json(at: now) ?? .null,
+      "probers": .array((probers?.all(at: now) ?? []).map { $0.json(at: now) }),
       "breaker": breaker(snapshot, now, clock),
       "leaks": .array(snapshot.leaks.map { leak($0, now, clock) }),
       "session_leaks": sessionLeaks(snapshot.sessionLeaks, now),

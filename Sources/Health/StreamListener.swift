@@ -18,7 +18,7 @@ final class StreamListener: @unchecked Sendable {
   private let mailbox: Mailbox
   private let thread = ServingThread()
   /// Begins a conversation; nil if there is no memory for one.
-  private let begin: (Instant) -> (any Conversation)?
+  private let begin: (PeerAddress?, Instant) -> (any Conversation)?
 
   private var slots: [Connection?] = []
   private var free: [Int] = []
@@ -67,7 +67,7 @@ final class StreamListener: @unchecked Sendable {
   /// Takes `socket` over. `name` is for the thread: at most 15 bytes. Whoever makes one must stop it.
   init(
     socket: ListenSocket, name: String, limits: ListenLimits,
-    begin: @escaping (Instant) -> (any Conversation)?
+    begin: @escaping (PeerAddress?, Instant) -> (any Conversation)?
   ) throws(ListenSocket.Failure) {
     self.socket = socket
     self.name = name
@@ -177,7 +177,14 @@ final class StreamListener: @unchecked Sendable {
 
   private func accept(at now: Instant) {
     for _ in 0..<Self.acceptedAtOnce {
-      let descriptor = warmgate_accept(socket.descriptor, nil, nil)
+      var name = sockaddr_storage()
+      var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+      let (descriptor, peer) = withUnsafeMutableBytes(of: &name) { bytes in
+        bytes.withMemoryRebound(to: sockaddr.self) { address in
+          let descriptor = warmgate_accept(socket.descriptor, address.baseAddress, &length)
+          return (descriptor, descriptor < 0 ? nil : PeerAddress(address.baseAddress))
+        }
+      }
       guard descriptor >= 0 else {
         switch errno {
         case EMFILE, ENFILE, ENOBUFS, ENOMEM:
@@ -190,13 +197,13 @@ final class StreamListener: @unchecked Sendable {
         default: continue
         }
       }
-      add(descriptor, at: now)
+      add(descriptor, peer, at: now)
     }
   }
 
-  private func add(_ descriptor: Int32, at now: Instant) {
+  private func add(_ descriptor: Int32, _ peer: PeerAddress?, at now: Instant) {
     if count >= limits.connections { makeRoom(for: 1, at: now) }
-    guard let conversation = begin(now) else {
+    guard let conversation = begin(peer, now) else {
       close(descriptor)
       return
     }

@@ -42,6 +42,8 @@ public enum Event: Sendable {
   case rolesChanged
   /// Starts a drain, or joins the one under way; joining can bring its deadline forward, never back.
   case drain(deadline: Instant)
+  /// Whoever asks regularly whether it is ready has heard of the drain.
+  case probersTold
   /// As `drain`, for good: no resume any more, and without the delay when no lease was taken lately.
   case terminate(deadline: Instant)
   /// Takes the drain back. Ends in `resumed` or `resumeRefused`.

@@ -22,6 +22,7 @@ extension PoolCore {
     case .starting, .warming, .ready, .unready:
       drain = DrainProgress(stage: .lameDuck, began: now, deadline: max(deadline, now))
       drainDelay = delay
+      probersTold = false
       enter(.draining, at: now)
       advanceDrain(at: now)
     }
@@ -30,8 +31,16 @@ extension PoolCore {
   mutating func terminate(deadline: Instant, at now: Instant) {
     terminating = true
     let isUnused = queue.isEmpty && lastLease.map { now - $0 >= Self.unusedTime } ?? true
-    if isUnused { drainDelay = .zero }
     beginDrain(deadline: deadline, delay: isUnused ? .zero : settings.drainDelay, at: now)
+    guard isUnused else { return }
+    (drainDelay, probersTold) = (.zero, true)
+    advanceDrain(at: now)
+  }
+
+  mutating func heardOfDrain(at now: Instant) {
+    guard drain?.stage == .lameDuck else { return }
+    probersTold = true
+    advanceDrain(at: now)
   }
 
   mutating func resume(at now: Instant) {
@@ -77,6 +86,7 @@ extension PoolCore {
     let delayed = progress.began + drainDelay
     let quiet = lastLease.map { $0 + Self.quietTime } ?? progress.began
     let latest = max(progress.deadline - Self.closingTime, delayed)
+    if waitsForProbers, !probersTold { return min(latest, progress.deadline) }
     return min(max(delayed, quiet), latest, progress.deadline)
   }
 

@@ -29,6 +29,7 @@ public struct PoolCore: Sendable {
   let started: Instant
   /// Sessions are at a primary or nowhere, and there is one primary.
   let insistsOnPrimary: Bool
+  let waitsForProbers: Bool
   var firstReady: Instant?
   var held: Held?
   var begun = false
@@ -59,6 +60,7 @@ public struct PoolCore: Sendable {
 
   var drain: DrainProgress?
   var drainDelay: Duration = .zero
+  var probersTold = false
   var closingBegan: Instant?
 
   var alarms = Alarms()
@@ -72,11 +74,13 @@ public struct PoolCore: Sendable {
   var lastHeld = false
 
   /// `seed` decides every random choice. `drained`: a drain marker was found, so it begins drained and waits for a
-  /// resume. `insistsOnPrimary`: logins take a primary or nothing. `settings` are expected to be valid.
+  /// resume. `insistsOnPrimary`: logins take a primary or nothing. `waitsForProbers`: a drain's lame duck phase goes on
+  /// until `Event.probersTold`, as far as its deadline allows. `settings` are expected to be valid.
   public init(
     settings: PoolSettings, seed: UInt64, drained: Bool = false, insistsOnPrimary: Bool = false,
-    at now: Instant
+    waitsForProbers: Bool = false, at now: Instant
   ) {
+    self.waitsForProbers = waitsForProbers
     self.settings = settings
     self.insistsOnPrimary = insistsOnPrimary
     random = RandomSource(seed: seed)
@@ -176,6 +180,7 @@ public struct PoolCore: Sendable {
     case .credentialsChanged: credentialsChanged(at: now)
     case .rolesChanged: rolesChanged(at: now)
     case .drain(let deadline): beginDrain(deadline: deadline, delay: settings.drainDelay, at: now)
+    case .probersTold: heardOfDrain(at: now)
     case .terminate(let deadline): terminate(deadline: deadline, at: now)
     case .resume: resume(at: now)
     }

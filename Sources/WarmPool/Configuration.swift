@@ -34,6 +34,10 @@ extension WarmPool {
     public var ticketsDatabase: String?
     /// The pool's limits and times.
     public var pool = PoolSettings()
+    /// Asked twice a second while a drain lets traffic go on: whether all who send it have noticed. Until then it goes on,
+    /// as far as the drain's deadline allows. Called on the pool's loop: it must return at once. Nil: nobody is waited
+    /// for.
+    public var probersTold: (@Sendable () -> Bool)?
     /// A drain marker was found: begin drained, and wait for `resume`.
     public var startDrained = false
 

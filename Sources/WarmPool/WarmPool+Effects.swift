@@ -268,6 +268,7 @@ extension WarmPool {
       self.assumeIsolated { pool in
         pool.watchPassword()
         pool.listenForSilence()
+        pool.askWhoNoticed()
         pool.publish(at: EventLoop.now())
         pool.scheduleBeat()
       }
@@ -282,6 +283,11 @@ extension WarmPool {
       if passwordWatch?.hasChanged() == true { handle(.credentialsChanged) }
     default: break
     }
+  }
+
+  private func askWhoNoticed() {
+    guard core.phase == .draining, let told = configuration.probersTold, told() else { return }
+    handle(.probersTold)
   }
 
   // MARK: - Publishing

@@ -129,7 +129,7 @@ public actor WarmPool {
     var random = SystemRandomNumberGenerator()
     core = PoolCore(
       settings: configuration.pool, seed: seed ?? random.next(), drained: configuration.startDrained,
-      insistsOnPrimary: database.insistsOnPrimary, at: now)
+      insistsOnPrimary: database.insistsOnPrimary, waitsForProbers: configuration.probersTold != nil, at: now)
     published = Mutex(core.snapshot(at: now))
     passwordWatch = configuration.passwordFile.map(PasswordWatch.init(path:))
   }

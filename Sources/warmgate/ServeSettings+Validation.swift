@@ -17,6 +17,9 @@ extension ServeSettings {
     if ticketsDatabase != nil, pool.fleetTickets == 0 {
       throw refusal(of: "tickets-database", "nothing is taken there without tickets; add --fleet-tickets")
     }
+    if probersMustSee > 100 {
+      throw refusal(of: "probers-must-see", "must be at most 100: a drain would end at its timeout anyway")
+    }
     if adminTokenFile == nil, !adminListen.isLoopback, !adminListen.isUnix {
       throw refusal(
         of: "admin-listen",

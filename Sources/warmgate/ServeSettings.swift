@@ -31,6 +31,7 @@ struct ServeSettings: Sendable {
   /// Names the sessions of the application beside it. Nil: they are known by their address.
   var appNamePrefix: String?
   var ticketsDatabase: String?
+  var probersMustSee = 3
   /// Nil: text on a terminal, JSON otherwise.
   var logFormat: LogFormat?
   var logLevel = LogLevel.info

@@ -124,6 +124,10 @@ enum SettingsTable {
       "drain-timeout", .drain, .duration, \.pool.drainTimeout,
       "from the start of a drain until leases are cut off; includes the delay"),
     Setting(
+      "probers-must-see", .drain, .count, \.probersMustSee,
+      "a drain goes on serving until each load balancer that asks regularly was told so often, at most until 5s before "
+        + "its end; 0 waits for none"),
+    Setting(
       optional: "drain-marker", .drain, .file, \.drainMarker, unset: "none",
       "a file that a drain writes and a resume removes; found at start, the process starts drained"),
   ]

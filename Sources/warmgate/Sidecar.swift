@@ -29,8 +29,11 @@ final class Sidecar: Sendable {
     self.finished = finished
     let marker = settings.drainMarker.map(DrainMarker.init(path:))
     let isMarked = marker?.exists ?? false
+    let probers = Probers(mustSee: settings.probersMustSee)
+    var configuration = settings.poolConfiguration(instance: instance, drained: isMarked)
+    if settings.probersMustSee > 0 { configuration.probersTold = { probers.allTold(at: EventLoop.now()) } }
     do {
-      pool = try WarmPool(settings.poolConfiguration(instance: instance, drained: isMarked)) { event in
+      pool = try WarmPool(configuration) { event in
         log.event(event)
         if let transition, case .transition = event { transition() }
       }
@@ -43,21 +46,21 @@ final class Sidecar: Sendable {
     do {
       health = try HealthServer(
         listen: [settings.listen], probeInterval: settings.pool.probeInterval, version: Warmgate.version,
-        requests: requestCounts, observe: observe)
+        requests: requestCounts, probers: probers, observe: observe)
       admin = try AdminServer(
         listen: settings.adminListen, tokenFile: settings.adminTokenFile, observe: observe,
         control: Self.control(of: pool, requests, marker: marker, log: log, finished: finished),
-        details: { details }, requests: requestCounts,
+        details: { details }, requests: requestCounts, probers: probers,
         log: { refused in
           log.error(
             "\(refused.method) \(refused.path) refused",
             ["status": .int(refused.status), "reason": .string(refused.reason)])
         })
       agent = try settings.agentListen.map { address throws(ListenError) in
-        try AgentServer(listen: address, observe: observe)
+        try AgentServer(listen: address, probers: probers, observe: observe)
       }
       grpc = try settings.grpcListen.map { address throws(ListenError) in
-        try GRPCServer(listen: address, observe: observe)
+        try GRPCServer(listen: address, probers: probers, observe: observe)
       }
     } catch { throw UsageError(error.description) }
     if isMarked {

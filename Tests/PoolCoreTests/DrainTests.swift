@@ -201,6 +201,39 @@ import Testing
     #expect(unbegun.attempts.isEmpty)
   }
 
+  // MARK: - Who asks
+
+  @Test(
+    "it goes on serving until whoever asks has heard of it: no less than the delay, until 5 s before its deadline"
+  )
+  func probers() throws {
+    func drained(toldAfter time: Duration?, terminated: Bool = false, used: Bool = false) throws -> Duration {
+      let pool = VirtualPool(seed: 1, waitsForProbers: true)
+      pool.advance(by: .seconds(60))
+      if used {
+        let lease = pool.acquire()
+        pool.advance(by: .milliseconds(10))
+        pool.release(lease)
+      }
+      if terminated { pool.terminate() } else { pool.drain() }
+      let began = pool.now
+      if let time {
+        pool.advance(by: time)
+        pool.send(.probersTold)
+      }
+      _ = try #require(pool.advance(within: .seconds(30)) { $0.phase == .drained })
+      return pool.now - began
+    }
+    let queries = VirtualServer().queryLatency
+    func about(_ time: Duration) -> ClosedRange<Duration> { time...(time + queries) }
+    #expect(about(.seconds(12)).contains(try drained(toldAfter: .seconds(12))))
+    #expect(about(.seconds(5)).contains(try drained(toldAfter: .seconds(1))))
+    #expect(about(.seconds(20)).contains(try drained(toldAfter: nil)))
+    // Whoever ends the process of an instance that nobody uses has no time for that.
+    #expect(about(.zero).contains(try drained(toldAfter: nil, terminated: true)))
+    #expect(about(.seconds(20)).contains(try drained(toldAfter: nil, terminated: true, used: true)))
+  }
+
   // MARK: - Joining
 
   @Test("a second drain joins the first: it can bring the deadline forward, never back")

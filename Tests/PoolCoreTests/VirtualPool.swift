@@ -74,11 +74,12 @@ final class VirtualPool {
 
   init(
     _ settings: PoolSettings = PoolSettings(), seed: UInt64 = 1, drained: Bool = false, begun: Bool = true,
-    insistsOnPrimary: Bool = false, server: VirtualServer = VirtualServer()
+    insistsOnPrimary: Bool = false, waitsForProbers: Bool = false, server: VirtualServer = VirtualServer()
   ) {
     self.server = server
     core = PoolCore(
-      settings: settings, seed: seed, drained: drained, insistsOnPrimary: insistsOnPrimary, at: .origin)
+      settings: settings, seed: seed, drained: drained, insistsOnPrimary: insistsOnPrimary,
+      waitsForProbers: waitsForProbers, at: .origin)
     if begun { send(.begin) }
   }
 

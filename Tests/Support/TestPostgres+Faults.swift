@@ -87,6 +87,7 @@ private func isSuspended(_ pid: pid_t) -> Bool {
       return true
     }
     // After the name, which is in parentheses and may hold anything.
-    return stat.split(separator: ")").last?.split(separator: " ").first == "T"
+    let state = stat.split(separator: ")").last?.split(separator: " ").first
+    return state == "T" || state == "Z"
   }
 }
