@@ -89,6 +89,7 @@ let package = Package(
     tests(
       "WarmgateTests", ["warmgate", "WarmPool", "Health", "FleetSim", "PoolCore", "YAML", "Support"]),
     tests("EndToEndTests", ["warmgate", "Support"]),
+    tests("PageTests", ["warmgate", "Health", "PoolCore", "Support"]),
     tests("ChaosTests", ["WarmPool", "Support"]),
     tests("FleetTests", ["warmgate", "CLibpq", "Support"]),
   ]

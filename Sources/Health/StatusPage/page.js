@@ -131,6 +131,15 @@ function area(history, x, y, lower, upper) {
   ).join("");
 }
 
+// Where there is no sample: before the start, and while the process did not run. That is not the same as zero.
+function missing(history, x, height) {
+  const found = stretches(history);
+  const ends = [1e9, ...found.map((stretch) => end(history, stretch.at(-1)))];
+  return shape("missing", ends.map((from, i) => [from, found[i] ? history.age[found[i][0]] : 0])
+    .filter(([from, to]) => from - to > history.step)
+    .map(([from, to]) => `M${x(from)},18H${x(to)}V${height}H${x(from)}Z`).join(""));
+}
+
 const most = (numbers) => numbers.reduce((a, b) => Math.max(a, b), 0);
 
 function charts(status) {
@@ -142,7 +151,8 @@ function charts(status) {
   chart("pool-chart", Math.max(pool.max, 1), `${pool.max}`,
     `Connections in the last ${minutes} minutes: now ${pool.idle} idle and ${pool.leased} in use of at most ${pool.max}, ` +
     `at most ${most(used)} in use at once`,
-    (x, y) => [
+    (x, y, height) => [
+      missing(history, x, height),
       shape("area leased", area(history, x, y, none, (i) => used[i])),
       shape("area idle", area(history, x, y, (i) => used[i], (i) => open[i])),
       shape("area connecting", area(history, x, y, (i) => open[i], (i) => all[i])),
@@ -151,13 +161,14 @@ function charts(status) {
   const peak = most(history.waiting);
   chart("queue-chart", Math.max(peak, 4), `${Math.max(peak, 4)}`,
     `Callers that wait, in the last ${minutes} minutes: now ${pool.waiting}, at most ${peak}`,
-    (x, y) => [shape("area waiting", area(history, x, y, none, (i) => history.waiting[i]))]);
+    (x, y, height) => [missing(history, x, height), shape("area waiting", area(history, x, y, none, (i) => history.waiting[i]))]);
   const failed = history.probes_failed.reduce((a, b) => a + b, 0);
   const answered = history.probe_took.map((took, i) => (history.probes_failed[i] ? null : took));
   const slow = most(answered.filter((took) => took !== null));
   chart("probe-chart", Math.max(slow, 0.0001), slow ? span(slow) : "",
     `Probes in the last ${minutes} minutes: ` + (slow ? `slowest answer ${span(slow)}, ` : "none answered, ") + `${failed} failed`,
     (x, y, height) => [
+      missing(history, x, height),
       shape("stroke took", answered.map((took, i) =>
         took === null ? "" : `M${x(history.age[i])},${height - 1}V${y(took)}`).join("")),
       shape("stroke failed", history.probes_failed.map((count, i) => {
