@@ -47,10 +47,11 @@ struct PageTests {
     let page = try ShownPage(Scene.unready.snapshot)
     try await withChromium { browser in
       try await browser.open(page)
-      for id in ["reasons", "errors", "timeline", "probe"] {
+      for id in ["reasons", "errors", "timeline"] {
         let text = try await browser.evaluate("document.getElementById('\(id)').textContent").string ?? ""
         #expect(text.contains("<script>document.title='taken'</script><img src=x onerror="), "\(id)")
         #expect(text.contains("(the rest is in /status)"), "\(id)")
+        #expect(!text.contains("\u{202E}") && !text.contains("\u{7}"), "\(id)")
       }
       #expect(try await browser.text("leaks").contains("<b>bold</b>"))
       #expect(browser.complaints.isEmpty, "\(browser.complaints)")

@@ -8,12 +8,17 @@ import Testing
 
 /// The status page of an instance whose state the test chooses, over HTTP, as a browser sees it.
 final class ShownPage: Sendable {
-  private let shown: Mutex<@Sendable (Instant) -> Snapshot>
+  /// A struct, because a closure that is taken out of a `Mutex` by itself is wrapped once more every time.
+  private struct Shown {
+    var snapshot: @Sendable (Instant) -> Snapshot
+  }
+
+  private let shown: Mutex<Shown>
   private let server: Mutex<AdminServer?>
   let address: ListenAddress
 
   init(_ snapshot: @escaping @Sendable (Instant) -> Snapshot) throws {
-    shown = Mutex(snapshot)
+    shown = Mutex(Shown(snapshot: snapshot))
     server = Mutex(nil)
     address = try ListenAddress(parsing: "127.0.0.1:\(freePort())")
     try start()
@@ -23,7 +28,9 @@ final class ShownPage: Sendable {
 
   var url: String { "http://\(address)/" }
 
-  func show(_ snapshot: @escaping @Sendable (Instant) -> Snapshot) { shown.withLock { $0 = snapshot } }
+  func show(_ snapshot: @escaping @Sendable (Instant) -> Snapshot) {
+    shown.withLock { $0.snapshot = snapshot }
+  }
 
   func start() throws {
     let server = try AdminServer(
@@ -45,7 +52,7 @@ final class ShownPage: Sendable {
 
   private func observation() -> Observation {
     let now = monotonicNow()
-    return Observation(snapshot: shown.withLock { $0 }(now), now: now)
+    return Observation(snapshot: shown.withLock { $0.snapshot }(now), now: now)
   }
 }
 

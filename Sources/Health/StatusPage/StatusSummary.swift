@@ -31,10 +31,22 @@ struct StatusSummary {
       ? (verdict.isDegraded ? "ready, degraded" : "ready")
       : "not ready" + (phase == "unready" ? "" : ": \(phase)")
     since = "since \(WallClock(observation.now).time(of: snapshot.since))"
-    reasons = verdict.reasons.map { Line(text: $0.detail, advice: $0.advice) }
+    reasons = verdict.reasons.map { Line(text: Self.plain($0.detail), advice: $0.advice) }
     let counts = snapshot.pool
     pool =
       "\(counts.open)/\(counts.max) connections: \(counts.idle) idle, \(counts.leased) in use, "
       + "\(counts.connecting) connecting; \(counts.waiting) waiting"
+  }
+  /// The server's words may hold anything. Control characters are commands to a terminal, and those that turn the
+  /// direction of writing make a browser show something else than was said.
+  private static func plain(_ text: String) -> String {
+    String(
+      String.UnicodeScalarView(
+        text.unicodeScalars.map { scalar in
+          switch scalar.properties.generalCategory {
+          case .control, .format, .lineSeparator, .paragraphSeparator: " "
+          default: scalar
+          }
+        }))
   }
 }

@@ -15,14 +15,7 @@ struct StatusText {
       if let advice = reason.advice { lines.append("  → \(advice)") }
     }
     lines.append(summary.pool)
-    return lines.map { Self.plain($0) + "\n" }.joined() + Self.paths
-  }
-
-  /// The server's words may hold anything; on a terminal, control characters are commands.
-  private static func plain(_ text: String) -> String {
-    String(
-      String.UnicodeScalarView(
-        text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
+    return lines.map { $0 + "\n" }.joined() + Self.paths
   }
 
   private static let paths = """

@@ -6,7 +6,7 @@
 const period = 1000;
 const patience = 3000;
 const slowest = 5000;
-const longest = 2000;
+const longest = 600;
 const minutes = 5;
 
 let asking = false;
@@ -52,7 +52,13 @@ function facts(node, rows) {
 
 // Words
 
-const cut = (text) => (text.length > longest ? text.slice(0, longest) + " … (the rest is in /status)" : text);
+// Characters that show nothing, but command: those that turn the direction of what follows, and control characters.
+const commands = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+function cut(text) {
+  const plain = text.slice(0, longest).replace(commands, "\ufffd");
+  return text.length > longest ? plain + " … (the rest is in /status)" : plain;
+}
 
 function span(seconds) {
   if (seconds === null || seconds === undefined) return null;
@@ -295,7 +301,7 @@ function show(status) {
   facts(at("probe"), [
     ["last", result && `${result.ok ? "answered" : "failed"} in ${span(result.took)}, ${ago(result.age)}`],
     ["last", result ? null : "none yet"],
-    ["what it met", result && result.fault && result.fault.detail],
+    ["what it met", result && result.fault && result.fault.text],
     ["last answer", result && result.ok ? null : ago(probe.last_good_age)],
     ["failed in a row", probe.failures_in_row || null],
     ["trusted for", probe.trusted_for === null ? null : span(Math.max(0, probe.trusted_for))],
