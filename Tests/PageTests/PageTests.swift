@@ -194,7 +194,13 @@ struct PageTests {
 
   @Test("is after an hour as large as after ten minutes")
   func hour() async throws {
-    let page = try ShownPage(Scene.ready.snapshot)
+    let once = Scene.ready.snapshot(monotonicNow())
+    let page = try ShownPage { now in
+      var snapshot = once
+      snapshot.taken = now
+      snapshot.readyUntil = now + .seconds(6)
+      return snapshot
+    }
     try await withChromium { browser in
       try await browser.open(page)
       func pass(minutes: Int) async throws -> (asked: Int, heap: Double, nodes: Int) {

@@ -154,7 +154,9 @@ public final class Chromium: Sendable {
   public var complaints: [String] {
     state.withLock { $0.events }.compactMap { event in
       switch event["method"].string {
-      case "Log.entryAdded": "\(event["params"]["entry"]["source"]): \(event["params"]["entry"]["text"])"
+      case "Log.entryAdded":
+        [event["params"]["entry"]["source"], event["params"]["entry"]["text"]].compactMap(\.string)
+          .joined(separator: ": ")
       case "Runtime.consoleAPICalled": "console: \(event["params"]["args"])"
       case "Runtime.exceptionThrown": "exception: \(event["params"]["exceptionDetails"])"
       default: nil

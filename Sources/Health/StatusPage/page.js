@@ -346,7 +346,7 @@ function gone() {
   document.body.dataset.state = "gone";
   put(at("headline"), "no answer");
   const seconds = Math.floor((Date.now() - lastAt) / 1000);
-  put(at("since"), `for ${span(seconds) === "0 µs" ? "0 s" : span(Math.max(1, seconds))}: ${trouble}. ` +
+  put(at("since"), `for ${seconds < 120 ? `${seconds} s` : span(seconds)}: ${trouble}. ` +
     (last ? `What follows is from ${clock(last.time)} UTC; it was ${headline(last)}.` : "What follows is from when the page was loaded."));
   at("progress").hidden = true;
   document.title = `no answer · ${at("instance").textContent}`;
