@@ -32,7 +32,14 @@ let package = Package(
     target("EventLoop", ["PoolCore", "CLinux"]),
     target("Postgres", ["PoolCore", "EventLoop", "CLibpq", "CLinux"]),
     target("WarmPool", ["PoolCore", "EventLoop", "Postgres"]),
-    target("Health", ["PoolCore", "CMicrohttpd", "CNghttp2", "CLinux"]),
+    // The page's parts become part of the executable: there is nothing to install beside it.
+    .target(
+      name: "Health", dependencies: ["PoolCore", "CMicrohttpd", "CNghttp2", "CLinux"],
+      resources: [
+        .embedInCode("StatusPage/page.html"), .embedInCode("StatusPage/page.css"),
+        .embedInCode("StatusPage/page.js"),
+      ],
+      swiftSettings: swiftSettings),
     target("FleetSim", ["PoolCore"]),
     target("YAML", ["CLibyaml"]),
     .executableTarget(
@@ -82,6 +89,7 @@ let package = Package(
     tests(
       "WarmgateTests", ["warmgate", "WarmPool", "Health", "FleetSim", "PoolCore", "YAML", "Support"]),
     tests("EndToEndTests", ["warmgate", "Support"]),
+    tests("PageTests", ["warmgate", "Health", "PoolCore", "Support"]),
     tests("ChaosTests", ["WarmPool", "Support"]),
     tests("FleetTests", ["warmgate", "CLibpq", "Support"]),
   ]

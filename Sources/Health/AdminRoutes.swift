@@ -45,11 +45,8 @@ struct AdminRoutes: RequestHandler {
       return .now(refuse(request, response))
     }
     switch path {
-    case .home: return .now(Response(.ok, .text, body: Self.home))
-    case .status:
-      let refused = drainsRefused.value.load(ordering: .relaxed)
-      let body = StatusBody(observe(), details(), drainsRefused: refused, probers: probers)
-      return .now(Response(.ok, .json, body: body.json.text + "\n"))
+    case .home: return .now(home(as: MediaType(for: request, among: Self.homeForms)))
+    case .status: return .now(status())
     case .drain: return drain(request)
     case .resume: return resume(request)
     case .quit: return .nowThen(.line(.accepted, "draining, then ending"), control.quit)
@@ -84,13 +81,24 @@ struct AdminRoutes: RequestHandler {
     return response
   }
 
-  /// In place of a page, until there is one.
-  private static let home = """
-    warmgate admin
-    GET  /status              everything, as JSON
-    POST /drain               drains and waits; ?wait=0 does not wait, ?timeout=20s
-    POST /resume              takes a drain back
-    POST /quit                drains, then ends the process
+  /// The page is for who asks for HTML by name, as browsers do. `curl` takes anything, and whoever sits before it is
+  /// better served by a few lines.
+  private static let homeForms: [MediaType] = [.text, .html, .json]
 
-    """
+  private func home(as form: MediaType) -> Response {
+    var response =
+      switch form {
+      case .html: StatusPage(observe(), details()).response
+      case .json: status()
+      default: Response(.ok, .text, body: StatusText(observe(), details()).text)
+      }
+    response.headers.append(Request.Field("Vary", "Accept"))
+    return response
+  }
+
+  private func status() -> Response {
+    let refused = drainsRefused.value.load(ordering: .relaxed)
+    let body = StatusBody(observe(), details(), drainsRefused: refused, probers: probers)
+    return Response(.ok, .json, body: body.json.text + "\n")
+  }
 }

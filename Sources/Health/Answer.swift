@@ -48,7 +48,7 @@ struct Answer: Sendable {
       switch mediaType {
       case .json: json.text + "\n"
       case .healthJSON: healthJSON.text + "\n"
-      case .text, .prometheus, .openMetrics: isVerbose ? verboseText : text
+      case .text, .html, .prometheus, .openMetrics: isVerbose ? verboseText : text
       }
     return Response(isYes ? .ok : .serviceUnavailable, mediaType, body: body)
   }

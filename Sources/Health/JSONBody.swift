@@ -37,10 +37,11 @@ extension Answer {
 }
 
 extension Reason {
-  /// `withDetail` adds the server's own words and hosts: for operators only.
-  func json(withDetail: Bool = false) -> JSON {
+  /// `withDetail` adds the server's own words and hosts: for operators only. `withAdvice` adds what to do.
+  func json(withDetail: Bool = false, withAdvice: Bool = false) -> JSON {
     var members: [JSON.Member] = [.init("name", .string(name)), .init("text", .string(text))]
     if withDetail { members.append(.init("detail", .string(detail))) }
+    if withAdvice { members.append(.init("advice", .string(advice))) }
     if let fault { members += fault.members }
     return .object(members)
   }

@@ -9,6 +9,9 @@ enum MediaType: String, Hashable, Sendable, CaseIterable {
   /// OpenMetrics 1.0, "Protocol Negotiation".
   case openMetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
+  /// The status page.
+  case html = "text/html; charset=utf-8"
+
   /// The forms of a verdict.
   static let verdicts: [MediaType] = [.text, .json, .healthJSON]
 
@@ -20,6 +23,7 @@ enum MediaType: String, Hashable, Sendable, CaseIterable {
     let byFormat: MediaType? =
       switch request.parameter("format") {
       case "text": .text
+      case "html": .html
       case "json": .json
       case "health", "health+json", "health json": .healthJSON  // a plus sign in a query is a space
       default: nil

@@ -25,7 +25,7 @@ struct StatusBody {
       "ready": .bool(verdict.isReady),
       "state": .string(Answer(.ready, observation).state),
       "degraded": .bool(verdict.isDegraded),
-      "reasons": .array(verdict.reasons.map { $0.json(withDetail: true) }),
+      "reasons": .array(verdict.reasons.map { $0.json(withDetail: true, withAdvice: true) }),
       "alive": .bool(snapshot.isAlive(at: now)),
       "version": .string(details.version),
       "instance": .string(details.instance),
@@ -51,6 +51,7 @@ struct StatusBody {
       "leaks": .array(snapshot.leaks.map { leak($0, now, clock) }),
       "session_leaks": sessionLeaks(snapshot.sessionLeaks, now),
       "counters": counters(snapshot.counters),
+      "history": history(snapshot.history, now),
       "timeline": .array(snapshot.timeline.map { transition($0, now, clock) }),
       "faults": .array(snapshot.faults.map { record($0, now, clock) }),
       "settings": .array(
@@ -170,6 +171,20 @@ struct StatusBody {
     ]
   }
 
+  /// A column for each number: the page asks for it every second, and names in every sample would be most of it.
+  private func history(_ history: History, _ now: Instant) -> JSON {
+    let samples = history.samples
+    func column(_ value: (History.Sample) -> JSON) -> JSON { .array(samples.map(value)) }
+    return [
+      "step": .seconds(History.step),
+      "age": column { .number(Double((now - $0.at).inNanoseconds / 100_000_000) / 10) },
+      "idle": column { .int($0.idle) }, "leased": column { .int($0.leased) },
+      "connecting": column { .int($0.connecting) }, "waiting": column { .int($0.waiting) },
+      "probe_took": column { $0.probeTook.map { .seconds($0) } ?? .null },
+      "probes_failed": column { .int($0.probesFailed) },
+    ]
+  }
+
   private func transition(_ transition: Transition, _ now: Instant, _ clock: WallClock) -> JSON {
     [
       "time": .string(clock.time(of: transition.at)), "age": .seconds(now - transition.at),
@@ -183,6 +198,7 @@ struct StatusBody {
     guard case .object(var members) = record.fault.json(withDetail: true) else { return .null }
     members += [
       .init("host", .string(record.fault.host)), .init("message", .string(record.fault.message)),
+      .init("advice", .string(record.fault.advice)),
       .init("first", .string(clock.time(of: record.first))),
       .init("last", .string(clock.time(of: record.last))),
       .init("last_age", .seconds(now - record.last)), .init("count", .int(record.count)),

@@ -55,6 +55,8 @@ public struct Snapshot: Sendable {
   public var faults: [FaultRecord]
   /// Sessions at the server that nobody works with: this instance's and its neighbours'.
   public var sessionLeaks = SessionLeaks()
+  /// The pool over the last minutes.
+  public var history = History()
 
   /// A snapshot of an instance that has just begun.
   public init(taken: Instant, phase: Phase = .starting, reasons: [Reason] = [.starting], pool: PoolCounts) {

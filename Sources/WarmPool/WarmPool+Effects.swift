@@ -305,6 +305,8 @@ extension WarmPool {
     for index in snapshot.leaks.indices {
       snapshot.leaks[index].site = leakSites[snapshot.leaks[index].lease]?.description
     }
+    history.note(snapshot)
+    snapshot.history = history
     published.withLock { $0 = snapshot }
   }
 }

@@ -46,6 +46,7 @@ public actor WarmPool {
   var core: PoolCore
   var effects: [Effect] = []
   var needsPublishing = false
+  var history = History()
   var wake: (at: Instant, token: TimerToken)?
   var nextBeat: TimerToken?
   var passwordWatch: PasswordWatch?

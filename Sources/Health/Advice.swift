@@ -2,7 +2,7 @@ import PoolCore
 
 extension Fault {
   /// What to do about it, in one sentence.
-  var advice: String {
+  public var advice: String {
     switch kind {
     case .server(let state): Self.advice(for: state, at: step)
     case .nameNotFound:
@@ -57,6 +57,29 @@ extension Fault {
       step == .probe
         ? "Correct --probe-query, and try it with psql as the same user."
         : "See the manual's appendix \"PostgreSQL Error Codes\" for \(state.code), and the log of the server."
+    }
+  }
+}
+
+extension Reason {
+  /// What to do about it, in one sentence; nil where nothing needs to be done.
+  public var advice: String? {
+    if let fault { return fault.advice }
+    return switch self {
+    case .starting: "Wait: --splay delays the first login."
+    case .noTicket:
+      "Wait: others warm at this moment, and after a minute it warms without. "
+        + "pg_locks has the holders: advisory locks of class 2002874989."
+    case .noSlots:
+      "Free connections, raise max_connections (or the limit of the role or database), or lower "
+        + "--max-connections; it looks again by itself."
+    case .sharing: "Make room for the fleet if its floor matters; it grows by itself."
+    case .stalled:
+      "Warmgate itself has not run: look for a CPU limit that throttles it, a node without processor time, "
+        + "or a paused machine."
+    case .draining: "Wait for its end, or take it back with warmgate resume."
+    case .drained: "To put it back into rotation: warmgate resume."
+    case .warming, .belowFloor, .probeFailed, .databaseLost, .loginFailing, .held: nil
     }
   }
 }

@@ -1,7 +1,7 @@
 import Foundation
 
 /// A JSON text, read without a type of its own: what is not there is `.null`, all the way down.
-enum JSONValue: Hashable, Sendable, Decodable, CustomStringConvertible {
+public enum JSONValue: Hashable, Sendable, Decodable, CustomStringConvertible {
   case null
   case bool(Bool)
   case number(Double)
@@ -9,9 +9,11 @@ enum JSONValue: Hashable, Sendable, Decodable, CustomStringConvertible {
   case array([JSONValue])
   case object([String: JSONValue])
 
-  init(_ text: String) throws { self = try JSONDecoder().decode(JSONValue.self, from: Data(text.utf8)) }
+  public init(_ text: String) throws {
+    self = try JSONDecoder().decode(JSONValue.self, from: Data(text.utf8))
+  }
 
-  init(from decoder: any Decoder) throws {
+  public init(from decoder: any Decoder) throws {
     let value = try decoder.singleValueContainer()
     if value.decodeNil() {
       self = .null
@@ -28,21 +30,21 @@ enum JSONValue: Hashable, Sendable, Decodable, CustomStringConvertible {
     }
   }
 
-  subscript(name: String) -> JSONValue {
+  public subscript(name: String) -> JSONValue {
     if case .object(let members) = self { members[name] ?? .null } else { .null }
   }
-  subscript(index: Int) -> JSONValue { array.indices.contains(index) ? array[index] : .null }
+  public subscript(index: Int) -> JSONValue { array.indices.contains(index) ? array[index] : .null }
 
-  var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
-  var double: Double? { if case .number(let value) = self { value } else { nil } }
-  var int: Int? { double.flatMap { Int(exactly: $0) } }
-  var string: String? { if case .string(let value) = self { value } else { nil } }
+  public var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+  public var double: Double? { if case .number(let value) = self { value } else { nil } }
+  public var int: Int? { double.flatMap { Int(exactly: $0) } }
+  public var string: String? { if case .string(let value) = self { value } else { nil } }
   /// Empty if it is none.
-  var array: [JSONValue] { if case .array(let values) = self { values } else { [] } }
+  public var array: [JSONValue] { if case .array(let values) = self { values } else { [] } }
   /// Empty if it is none.
-  var object: [String: JSONValue] { if case .object(let members) = self { members } else { [:] } }
+  public var object: [String: JSONValue] { if case .object(let members) = self { members } else { [:] } }
 
-  var description: String {
+  public var description: String {
     switch self {
     case .null: "null"
     case .bool(let value): "\(value)"
