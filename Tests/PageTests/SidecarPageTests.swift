@@ -48,7 +48,7 @@ struct SidecarPageTests {
         sidecar.resume()
         #expect(await browser.becomes("document.body.dataset.state === 'ready'"))
 
-        try await HTTPProbe(port: admin).request("POST", "/drain?wait=0")
+        _ = try await HTTPProbe(port: admin).request("POST", "/drain?wait=0")
         #expect(await browser.becomes("document.body.dataset.state === 'draining'"))
         #expect(await browser.becomes("document.getElementById('progress').innerText.includes('time left')"))
         #expect(await browser.becomes("document.body.dataset.state === 'drained'"))
