@@ -102,7 +102,8 @@ struct AdminTests {
     #expect(response["Content-Type"] == "application/json")
     #expect(
       response.body
-        == #"{"drained":true,"in_use":3,"finished":3,"cut":0,"refused":2,"closed":10,"took":8.0}"# + "\n")
+        == #"{"drained":true,"in_use":3,"finished":3,"cut":0,"refused":2,"closed":10,"took":8.0,"#
+        + #""probers_told":0,"probers_not_told":[]}"# + "\n")
   }
 
   @Test("a drain that was taken back is 409 for who waited, one that was refused 503")
