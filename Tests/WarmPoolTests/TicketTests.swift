@@ -108,20 +108,31 @@ import Testing
     }
   }
 
-  private func withConnections(_ count: Int, _ body: (TestPostgres, [Connection]) async throws -> Void)
-    async throws
-  {
+  private func withConnections(
+    _ count: Int, _ body: @escaping @Sendable (TestPostgres, [Connection]) async throws -> Void
+  ) async throws {
     try await withPostgres(["tcp_keepalives_idle": "77"]) { postgres in
       let loop = try EventLoop(name: "test")
       try loop.start()
-      defer { loop.stop() }
-      let database = try Database(url: postgres.tcpURL(), applicationName: "warmgate/test")
-      let connector = Connector(loop: loop, database: database)
-      var connections: [Connection] = []
-      for _ in 0..<count { connections.append(try await connector.login()) }
-      try await body(postgres, connections)
-      for connection in connections { await connection.close() }
+      let outcome = await Task { try await self.withConnections(count, on: loop, postgres, body) }.result
+      // What ends with its last reference ends on the loop, a turn later.
+      for _ in 0..<3 { await withCheckedContinuation { done in loop.post { done.resume() } } }
+      loop.stop()
+      await blocking { loop.join() }
+      try outcome.get()
     }
+  }
+
+  private func withConnections(
+    _ count: Int, on loop: EventLoop, _ postgres: TestPostgres,
+    _ body: @Sendable (TestPostgres, [Connection]) async throws -> Void
+  ) async throws {
+    let connector = Connector(
+      loop: loop, database: try Database(url: postgres.tcpURL(), applicationName: "warmgate/test"))
+    var connections: [Connection] = []
+    for _ in 0..<count { connections.append(try await connector.login()) }
+    try await body(postgres, connections)
+    for connection in connections { await connection.close() }
   }
 
   @Test(
