@@ -22,7 +22,7 @@ public final class AgentServer: Sendable {
     listener = try StreamListener(setting: "agent-listen", listen, name: "warmgate-agent", limits: limits) {
       peer, _ in
       let observation = observe()
-      probers?.asked(by: peer, .agent, isReady: observation.isReady, observation)
+      probers?.asked(by: peer, .agent, observation)
       return AgentConversation(observation)
     }
   }
@@ -36,7 +36,7 @@ public final class AgentServer: Sendable {
 extension StreamListener {
   convenience init(
     setting: String, _ address: ListenAddress, name: String, limits: ListenLimits,
-    begin: @escaping (PeerAddress?, Instant) -> (any Conversation)?
+    begin: @escaping (IPAddress?, Instant) -> (any Conversation)?
   ) throws(ListenError) {
     do throws(ListenSocket.Failure) {
       try self.init(socket: try ListenSocket(address), name: name, limits: limits, begin: begin)

@@ -33,10 +33,6 @@ final class Daemon: @unchecked Sendable {
   /// The most connections there were since memory was last given back.
   private var peak = 0
 
-  /// Connections accepted before those we have are served: a crowd at the door must not starve who is inside.
-  private static let acceptedAtOnce = 32
-  /// How long no connection is accepted after the process ran out of descriptors or memory.
-  private static let pauseWithoutResources: Duration = .milliseconds(50)
   /// A crowd of this many leaves enough memory behind to be worth giving back.
   private static let crowd = 128
   /// How long a stop waits for the answers to requests that wait.
@@ -145,26 +141,21 @@ final class Daemon: @unchecked Sendable {
   }
 
   private func accept(_ library: OpaquePointer, at now: Instant) {
-    for _ in 0..<Self.acceptedAtOnce where connections.count < limits.connections + limits.slack {
-      var name = sockaddr_storage()
-      var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-      let accepted = withUnsafeMutableBytes(of: &name) { bytes in
-        bytes.withMemoryRebound(to: sockaddr.self) { address in
-          let descriptor = warmgate_accept(socket.descriptor, address.baseAddress, &length)
-          // Whatever comes of it, the descriptor is the library's from here.
-          if descriptor >= 0 { MHD_add_connection(library, descriptor, address.baseAddress, length) }
-          return descriptor >= 0
+    for _ in 0..<ListenSocket.acceptedAtOnce where connections.count < limits.connections + limits.slack {
+      switch socket.accept() {
+      case .client(let descriptor, let name, let length):
+        // Whatever comes of it, the descriptor is the library's from here.
+        withUnsafeBytes(of: name) { bytes in
+          _ = bytes.withMemoryRebound(to: sockaddr.self) {
+            MHD_add_connection(library, descriptor, $0.baseAddress, length)
+          }
         }
-      }
-      if accepted { continue }
-      switch errno {
-      case EMFILE, ENFILE, ENOBUFS, ENOMEM:
-        connections.closeSilent(Self.acceptedAtOnce)
-        acceptsAgain = now + Self.pauseWithoutResources
+      case .nobody: return
+      case .gone: continue
+      case .exhausted:
+        connections.closeSilent(ListenSocket.acceptedAtOnce)
+        acceptsAgain = now + ListenSocket.pauseWithoutResources
         return
-      case EAGAIN: return
-      // The client is gone already (accept(2) lists what Linux passes on); the next one may not be.
-      default: continue
       }
     }
     connections.makeRoom()
@@ -331,7 +322,7 @@ private func daemonHandleRequest(
   let request = Request(
     Request.Method(String(cString: method)), String(cString: url),
     query: fields(of: connection, .GET_ARGUMENT_KIND), headers: fields(of: connection, .HEADER_KIND),
-    peer: PeerAddress(warmgate_mhd_client_address(connection)))
+    peer: IPAddress(warmgate_mhd_client_address(connection)))
   return daemon.respond(connection, slot, request)
 }
 

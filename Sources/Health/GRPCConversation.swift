@@ -22,7 +22,7 @@ final class GRPCConversation: Conversation {
   private var session: OpaquePointer?
   private let board: StatusBoard
   private let limits: ListenLimits
-  private let checked: (String?) -> Void
+  private let checked: (String?, Instant) -> Void
   private var calls: [Int32: GRPCCall] = [:]
   /// Since when no call is open.
   private var restsSince: Instant
@@ -35,8 +35,12 @@ final class GRPCConversation: Conversation {
   /// The turn's time, for what the library calls back.
   private var now: Instant
 
-  /// Nil without memory. `checked` is called, with the client's own name for itself, for every check of readiness.
-  init?(_ board: StatusBoard, limits: ListenLimits, at now: Instant, checked: @escaping (String?) -> Void) {
+  /// Nil without memory. `checked` is called, with the client's own name for itself and the turn's time, for every check
+  /// of readiness that is answered.
+  init?(
+    _ board: StatusBoard, limits: ListenLimits, at now: Instant,
+    checked: @escaping (String?, Instant) -> Void
+  ) {
     self.board = board
     self.checked = checked
     self.limits = limits
@@ -162,8 +166,9 @@ final class GRPCConversation: Conversation {
     guard let call = calls[id] else { return }
     if type == NGHTTP2_HEADERS.rawValue { calls[id]?.hasHeaders = true }
     if flags & NGHTTP2_FLAG_END_STREAM.rawValue != 0 {
-      if call.asksReadiness { checked(call.userAgent) }
-      answer(id, call.reply(board, at: now))
+      let reply = call.reply(board, at: now)
+      if call.phase == .arriving, case .message = reply, call.asksReadiness { checked(call.userAgent, now) }
+      answer(id, reply)
     }
   }
 

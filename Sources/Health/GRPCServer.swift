@@ -23,9 +23,8 @@ public final class GRPCServer: Sendable {
     let board = StatusBoard(observe)
     listener = try StreamListener(setting: "grpc-listen", listen, name: "warmgate-grpc", limits: limits) {
       peer, now in
-      GRPCConversation(board, limits: limits, at: now) { userAgent in
-        let observation = observe()
-        probers?.asked(by: peer, .grpc, userAgent: userAgent, isReady: observation.isReady, observation)
+      GRPCConversation(board, limits: limits, at: now) { userAgent, now in
+        probers?.asked(by: peer, .grpc, userAgent: userAgent, board.observation(at: now))
       }
     }
   }

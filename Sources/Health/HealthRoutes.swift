@@ -47,7 +47,7 @@ struct HealthRoutes: RequestHandler {
       isVerbose: request.parameter("verbose") != nil)
     if question == .ready {
       let agent = request.header("User-Agent")
-      probers?.asked(by: request.peer, .http, userAgent: agent, isReady: answer.isYes, answer.observation)
+      probers?.asked(by: request.peer, .http, userAgent: agent, answer.observation)
     }
     var response = answer.response(as: MediaType(for: request))
     response.headers += headers(for: answer)

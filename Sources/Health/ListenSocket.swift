@@ -29,10 +29,12 @@ struct ListenSocket: Sendable {
     switch address.kind {
     case .ipv4(let text, let port):
       guard case .v4(let ip)? = IPAddress(text) else { throw Failure("reading the address", code: EINVAL) }
-      try self.init(ipv4: ip, text: text, port: port)
+      try self.init(ipv4: in_addr(ip), text: text, port: port)
     case .ipv6(let text, let port):
-      guard case .v6(let ip)? = IPAddress(text) else { throw Failure("reading the address", code: EINVAL) }
-      try self.init(ipv6: ip, text: text, port: port)
+      guard case .v6(let high, let low)? = IPAddress(text) else {
+        throw Failure("reading the address", code: EINVAL)
+      }
+      try self.init(ipv6: in6_addr(high, low), text: text, port: port)
     case .any(let port):
       do throws(Failure) {
         try self.init(ipv6: in6addr_any, text: "::", port: port)
@@ -96,6 +98,39 @@ struct ListenSocket: Sendable {
   func close() {
     Glibc.close(descriptor)
     if let path = address.unixPath, let unixFile, FileIdentity(ofSocketAt: path) == unixFile { unlink(path) }
+  }
+
+  // MARK: - Clients
+
+  /// What came of looking for a client.
+  enum Arrival {
+    /// A connected, non-blocking socket that the caller closes, and where the client is.
+    case client(Int32, sockaddr_storage, socklen_t)
+    case nobody
+    /// It has gone already (accept(2) lists what Linux passes on); the next one may not have.
+    case gone
+    /// The process or the machine has no descriptor or memory left.
+    case exhausted
+  }
+
+  /// Connections accepted before those there are have their turn: a crowd at the door must not starve who is inside.
+  static let acceptedAtOnce = 32
+  /// How long no connection is accepted after the process ran out of descriptors or memory.
+  static let pauseWithoutResources: Duration = .milliseconds(50)
+
+  /// Does not wait.
+  func accept() -> Arrival {
+    var name = sockaddr_storage()
+    var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+    let client = withUnsafeMutableBytes(of: &name) { bytes in
+      bytes.withMemoryRebound(to: sockaddr.self) { warmgate_accept(descriptor, $0.baseAddress, &length) }
+    }
+    if client >= 0 { return .client(client, name, length) }
+    switch errno {
+    case EMFILE, ENFILE, ENOBUFS, ENOMEM: return .exhausted
+    case EAGAIN: return .nobody
+    default: return .gone
+    }
   }
 
   // MARK: - System calls

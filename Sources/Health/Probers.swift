@@ -55,7 +55,7 @@ public final class Probers: Sendable {
   private let table = Mutex<[Key: Entry]>([:])
 
   private struct Key: Hashable {
-    var address: PeerAddress
+    var address: IPAddress
     var dialect: Dialect
   }
 
@@ -86,17 +86,16 @@ public final class Probers: Sendable {
   /// `mustSee`: how often each is to be told of a drain.
   public init(mustSee: Int) { self.mustSee = mustSee }
 
-  /// Somebody has asked, and was answered from this.
+  /// Somebody has asked, and was answered from this: while there is a drain, nobody is told that it is ready.
   func asked(
-    by address: PeerAddress?, _ dialect: Dialect, userAgent: String? = nil, isReady: Bool,
-    _ observation: Observation
+    by address: IPAddress?, _ dialect: Dialect, userAgent: String? = nil, _ observation: Observation
   ) {
     guard mustSee > 0, let address, !address.isLoopback, userAgent?.hasPrefix("kube-probe/") != true else {
       return
     }
     let now = observation.now
     let phase = observation.snapshot.phase
-    let isToldOfDrain = !isReady && (phase == .draining || phase == .drained)
+    let isToldOfDrain = phase == .draining || phase == .drained
     table.withLock { table in
       let key = Key(address: address, dialect: dialect)
       var entry = table[key] ?? Entry(lastSeen: now)

@@ -44,10 +44,10 @@ struct Request: Hashable, Sendable {
   /// In order, as sent.
   var headers: [Field]
   /// Who asks; nil over a Unix socket.
-  var peer: PeerAddress?
+  var peer: IPAddress?
 
   init(
-    _ method: Method, _ path: String, query: [Field] = [], headers: [Field] = [], peer: PeerAddress? = nil
+    _ method: Method, _ path: String, query: [Field] = [], headers: [Field] = [], peer: IPAddress? = nil
   ) {
     self.peer = peer
     self.method = method

@@ -41,7 +41,7 @@ enum HealthService: String, Hashable, Sendable, CaseIterable {
 /// The statuses at one moment, found once for all who ask at it. On the listener's thread only.
 final class StatusBoard {
   private let observe: @Sendable () -> Observation
-  private var foundAt: Instant?
+  private var found: (at: Instant, from: Observation)?
   private var statuses: [HealthService: ServingStatus] = [:]
 
   init(_ observe: @escaping @Sendable () -> Observation) { self.observe = observe }
@@ -50,11 +50,16 @@ final class StatusBoard {
   /// that it does in one turn.
   func status(of service: HealthService?, at now: Instant) -> ServingStatus {
     guard let service else { return .serviceUnknown }
-    if foundAt != now {
-      let observation = observe()
-      foundAt = now
-      for service in HealthService.allCases { statuses[service] = service.status(observation) }
-    }
+    _ = observation(at: now)
     return statuses[service] ?? .notServing
+  }
+
+  /// What the statuses at that time are made of.
+  func observation(at now: Instant) -> Observation {
+    if let found, found.at == now { return found.from }
+    let observation = observe()
+    found = (now, observation)
+    for service in HealthService.allCases { statuses[service] = service.status(observation) }
+    return observation
   }
 }

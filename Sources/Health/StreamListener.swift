@@ -18,7 +18,7 @@ final class StreamListener: @unchecked Sendable {
   private let mailbox: Mailbox
   private let thread = ServingThread()
   /// Begins a conversation; nil if there is no memory for one.
-  private let begin: (PeerAddress?, Instant) -> (any Conversation)?
+  private let begin: (IPAddress?, Instant) -> (any Conversation)?
 
   private var slots: [Connection?] = []
   private var free: [Int] = []
@@ -48,9 +48,6 @@ final class StreamListener: @unchecked Sendable {
 
   /// Read from one connection before the others have their turn.
   private static let readAtOnce = 16 * 1024
-  private static let acceptedAtOnce = 32
-  /// How long no connection is accepted after the process ran out of descriptors or memory.
-  private static let pauseWithoutResources: Duration = .milliseconds(50)
   /// How long a client may take to close after the last word. Closing before it, with something of it unread, would
   /// be a reset, which may overtake that word.
   private static let leave: Duration = .seconds(1)
@@ -67,7 +64,7 @@ final class StreamListener: @unchecked Sendable {
   /// Takes `socket` over. `name` is for the thread: at most 15 bytes. Whoever makes one must stop it.
   init(
     socket: ListenSocket, name: String, limits: ListenLimits,
-    begin: @escaping (PeerAddress?, Instant) -> (any Conversation)?
+    begin: @escaping (IPAddress?, Instant) -> (any Conversation)?
   ) throws(ListenSocket.Failure) {
     self.socket = socket
     self.name = name
@@ -176,32 +173,25 @@ final class StreamListener: @unchecked Sendable {
   // MARK: - Connections
 
   private func accept(at now: Instant) {
-    for _ in 0..<Self.acceptedAtOnce {
-      var name = sockaddr_storage()
-      var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-      let (descriptor, peer) = withUnsafeMutableBytes(of: &name) { bytes in
-        bytes.withMemoryRebound(to: sockaddr.self) { address in
-          let descriptor = warmgate_accept(socket.descriptor, address.baseAddress, &length)
-          return (descriptor, descriptor < 0 ? nil : PeerAddress(address.baseAddress))
+    for _ in 0..<ListenSocket.acceptedAtOnce {
+      switch socket.accept() {
+      case .client(let descriptor, let name, _):
+        let peer = withUnsafeBytes(of: name) { bytes in
+          bytes.withMemoryRebound(to: sockaddr.self) { IPAddress($0.baseAddress) }
         }
+        add(descriptor, peer, at: now)
+      case .nobody: return
+      case .gone: continue
+      case .exhausted:
+        makeRoom(for: ListenSocket.acceptedAtOnce, at: now)
+        acceptsAgain = now + ListenSocket.pauseWithoutResources
+        interest(socket.descriptor, 0, Self.socketID)
+        return
       }
-      guard descriptor >= 0 else {
-        switch errno {
-        case EMFILE, ENFILE, ENOBUFS, ENOMEM:
-          makeRoom(for: Self.acceptedAtOnce, at: now)
-          acceptsAgain = now + Self.pauseWithoutResources
-          interest(socket.descriptor, 0, Self.socketID)
-          return
-        case EAGAIN: return
-        // The client is gone already (accept(2) lists what Linux passes on); the next one may not be.
-        default: continue
-        }
-      }
-      add(descriptor, peer, at: now)
     }
   }
 
-  private func add(_ descriptor: Int32, _ peer: PeerAddress?, at now: Instant) {
+  private func add(_ descriptor: Int32, _ peer: IPAddress?, at now: Instant) {
     if count >= limits.connections { makeRoom(for: 1, at: now) }
     guard let conversation = begin(peer, now) else {
       close(descriptor)

@@ -22,7 +22,6 @@ extension PoolCore {
     case .starting, .warming, .ready, .unready:
       drain = DrainProgress(stage: .lameDuck, began: now, deadline: max(deadline, now))
       drainDelay = delay
-      probersTold = false
       enter(.draining, at: now)
       advanceDrain(at: now)
     }
@@ -31,10 +30,8 @@ extension PoolCore {
   mutating func terminate(deadline: Instant, at now: Instant) {
     terminating = true
     let isUnused = queue.isEmpty && lastLease.map { now - $0 >= Self.unusedTime } ?? true
+    if isUnused { (drainDelay, probersTold) = (.zero, true) }
     beginDrain(deadline: deadline, delay: isUnused ? .zero : settings.drainDelay, at: now)
-    guard isUnused else { return }
-    (drainDelay, probersTold) = (.zero, true)
-    advanceDrain(at: now)
   }
 
   mutating func heardOfDrain(at now: Instant) {
@@ -51,6 +48,7 @@ extension PoolCore {
     case .draining, .drained:
       if phase == .draining { effects.append(.drainTakenBack) }
       drain = nil
+      probersTold = false
       alarms.drain = nil
       effects.append(.resumed)
       // Warm anew: what was known of the database is from before.

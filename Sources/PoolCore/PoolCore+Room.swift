@@ -10,7 +10,7 @@ struct Headroom: Sendable {
   var readAt: Instant?
   /// The question that is under way.
   var asked: (on: ConnectionID, at: Instant)?
-  /// It has been asked since the pool began, or was resumed.
+  /// It has been asked since the pool began, was resumed, or got a ticket.
   var wasAsked = false
   /// Logins wait for room.
   var hold: Hold?

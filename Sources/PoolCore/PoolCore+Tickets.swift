@@ -21,6 +21,7 @@ extension PoolCore {
   @inline(__always) var mayWarm: Bool {
     guard settings.fleetTickets > 0, phase == .warming else { return true }
     switch tickets.state {
+    // The room is read first: with few who warm at a time, what it says is nearly true.
     case .held: return headroom.asked == nil
     case .without: return true
     case .none, .asking: return false
@@ -38,11 +39,11 @@ extension PoolCore {
 
   /// After every event.
   mutating func considerTicket(at now: Instant) {
-    guard settings.fleetTickets > 0 else { return }
-    if phase == .ready, waitsForApp(at: now) { return }
-    guard isServing, phase == .warming else { return endTickets() }
-    let isForApp = settings.holdForApp > 0 && tickets.isHeld
-    let isWanted = (members.current < floor || isForApp) && headroom.hold == nil
+    guard settings.fleetTickets > 0, !waitsForApp(at: now) else { return }
+    let isWarming = isServing && phase == .warming
+    // One that is there is kept for the application. While there is no room, nobody waits for one.
+    let isOfUse = members.current < floor || settings.holdForApp > 0 && tickets.isHeld
+    let isWanted = isWarming && isOfUse && headroom.hold == nil
     if case .held(let id, let until) = tickets.state, !isWanted || now >= until || probe.connection != id {
       giveTicketBack(id)
       // Whoever had one for all its time, and is not warm, asks again as one who has just come.
@@ -50,17 +51,22 @@ extension PoolCore {
       alarms.ticket = now + Self.ticketPace.delay(failures: 1, failingFor: .zero, random: &random)
     }
     if case .asking(let id) = tickets.state, probe.connection != id { tickets.state = .none }
-    if !isWanted {
-      // While there is no room nobody waits for a ticket.
-      (tickets.wantedSince, tickets.patienceEnds, tickets.misses) = (nil, nil, 0)
+    if case .without = tickets.state, !isWarming { tickets.state = .none }
+    guard isWanted else {
+      (tickets.wantedSince, tickets.patienceEnds, tickets.misses, tickets.forApp) = (nil, nil, 0, nil)
+      alarms.ticket = nil
+      return
     }
-    guard isWanted, tickets.state == .none, let id = probe.connection, probe.isProven else { return }
+    if tickets.state == .none, let id = probe.connection, probe.isProven { wantTicket(on: id, at: now) }
+  }
+
+  private mutating func wantTicket(on id: ConnectionID, at now: Instant) {
     let patienceEnds =
       tickets.patienceEnds ?? now + Self.ticketPatience.scaled(by: 1 - 0.25 * random.fraction())
-    tickets.patienceEnds = patienceEnds
-    if tickets.wantedSince == nil { tickets.wantedSince = now }
+    (tickets.wantedSince, tickets.patienceEnds) = (tickets.wantedSince ?? now, patienceEnds)
     if now >= patienceEnds { return warmWithout(.waitedTooLong) }
     if let next = alarms.ticket, next > now { return }
+    // Between two other questions: the connection takes one at a time.
     guard probe.asked == nil, headroom.asked == nil else { return }
     tickets.state = .asking(id)
     alarms.ticket = nil
@@ -91,9 +97,9 @@ extension PoolCore {
 
   /// The ticket goes on to admit the application's own sessions, which the pool's readiness lets it open.
   private mutating func waitsForApp(at now: Instant) -> Bool {
-    guard settings.holdForApp > 0, case .held(let id, _) = tickets.state, probe.connection == id else {
-      return false
-    }
+    guard phase == .ready, settings.holdForApp > 0, case .held(let id, _) = tickets.state,
+      probe.connection == id
+    else { return false }
     var wait = tickets.forApp ?? Tickets.ForApp(until: now + Self.appTime)
     guard wait.sessions < settings.holdForApp, now < wait.until else { return false }
     if tickets.forApp == nil { alarms.ticket = now }
@@ -131,14 +137,6 @@ extension PoolCore {
   /// The ticket is with the probe's connection, or with none.
   mutating func giveTicketBack(besides id: ConnectionID) {
     if case .held(let holder, _) = tickets.state, holder != id { giveTicketBack(holder) }
-  }
-
-  /// Warm, or on its way out.
-  private mutating func endTickets() {
-    if case .held(let id, _) = tickets.state { giveTicketBack(id) }
-    if case .asking = tickets.state {} else { tickets.state = .none }
-    (tickets.wantedSince, tickets.patienceEnds, tickets.misses, tickets.forApp) = (nil, nil, 0, nil)
-    alarms.ticket = nil
   }
 
   var ticketReport: TicketReport {

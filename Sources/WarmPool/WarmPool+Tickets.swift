@@ -16,20 +16,17 @@ extension WarmPool {
     }
     let host = connection.host
     onLoop { pool in
-      let answer: TicketAnswer
       do throws(Fault) {
-        let session: Connection
-        if let ticketSession = pool.ticketSession {
-          session = ticketSession
-        } else {
-          session = try await connector.login(at: .only(host))
+        if pool.ticketSession == nil {
+          let session = try await connector.login(at: .only(host))
+          pool.keepTicketSession(session, for: id)
         }
-        answer = await question.ask(session)
-        pool.keepTicketSession(session)
+        guard pool.core.probeConnection == id, let session = pool.ticketSession else { return }
+        pool.handle(.ticketAnswered(id, await question.ask(session)))
       } catch {
-        answer = error.sqlState == .tooManyConnections ? .noneFree : .unavailable(error.detail)
+        let isFull = error.sqlState == .tooManyConnections
+        pool.handle(.ticketAnswered(id, isFull ? .noneFree : .unavailable(error.detail)))
       }
-      pool.handle(.ticketAnswered(id, answer))
     }
   }
 
@@ -49,12 +46,14 @@ extension WarmPool {
     }
   }
 
-  private func keepTicketSession(_ session: Connection) {
-    guard ticketSession !== session else { return }
+  /// Unless it has come too late: the pool drains, or its probe is elsewhere and has asked for another one.
+  private func keepTicketSession(_ session: Connection, for id: ConnectionID) {
+    guard ticketSession == nil, core.wantsTicket, core.probeConnection == id else {
+      return session.assumeIsolated { $0.close() }
+    }
     ticketSession = session
-    session.assumeIsolated { session in
-      session.onEnd { _ in self.assumeIsolated { if $0.ticketSession === session { $0.ticketSession = nil } }
-      }
+    session.assumeIsolated {
+      $0.onEnd { _ in self.assumeIsolated { if $0.ticketSession === session { $0.ticketSession = nil } } }
     }
   }
 

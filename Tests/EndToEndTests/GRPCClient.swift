@@ -5,7 +5,7 @@ import Support
 /// `scripts/test` puts them into `.build/grpc-python`.
 final class GRPCClient: Sendable {
   private let directory: TemporaryDirectory
-  private let process: ChildProcess
+  private let process: BackgroundProgram
 
   private static let python =
     URL(fileURLWithPath: #filePath).deletingLastPathComponent()
@@ -42,15 +42,8 @@ final class GRPCClient: Sendable {
   init(_ script: String, port: Int) throws {
     try Self.checkInstalled()
     directory = try TemporaryDirectory()
-    let output = open(directory.file("output"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-    let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
-    defer {
-      Glibc.close(output)
-      Glibc.close(null)
-    }
-    process = try ChildProcess(
-      [Self.python, "-c", Self.preamble + script, "127.0.0.1:\(port)"], input: null, output: output,
-      errors: output)
+    process = try BackgroundProgram(
+      [Self.python, "-c", Self.preamble + script, "127.0.0.1:\(port)"], log: directory.file("log"))
   }
 
   deinit {
@@ -59,10 +52,7 @@ final class GRPCClient: Sendable {
   }
 
   /// The lines that it has said so far.
-  var lines: [String] {
-    let text = (try? String(contentsOfFile: directory.file("output"), encoding: .utf8)) ?? ""
-    return text.split(separator: "\n").map(String.init)
-  }
+  var lines: [String] { process.log.split(separator: "\n").map(String.init) }
 
   func signal(_ number: Int32) { process.signal(number) }
 

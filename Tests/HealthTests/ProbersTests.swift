@@ -6,15 +6,15 @@ import Testing
 
 @Suite("those who ask for readiness again and again") struct ProbersTests {
   private let probers = Probers(mustSee: 3)
-  private static let far = PeerAddress(v4: 0x0A00_0007)
+  private static let far = IPAddress.v4(0x0A00_0007)
 
   private func ask(
-    _ state: State = .ready, from address: PeerAddress? = far, _ dialect: Probers.Dialect = .http,
+    _ state: State = .ready, from address: IPAddress? = far, _ dialect: Probers.Dialect = .http,
     agent: String? = nil, at seconds: Double
   ) {
     var observation = state.observation
     observation.now = .origin + .seconds(seconds)
-    probers.asked(by: address, dialect, userAgent: agent, isReady: observation.isReady, observation)
+    probers.asked(by: address, dialect, userAgent: agent, observation)
   }
 
   private func states(at seconds: Double) -> [Probers.Prober.State] {
@@ -60,7 +60,7 @@ import Testing
   @Test("this machine, a Unix socket and the kubelet do not count; another dialect from one address does")
   func excluded() {
     for time in [0.0, 2, 4] {
-      ask(from: PeerAddress(v4: 0x7F00_0001), at: time)
+      ask(from: IPAddress.v4(0x7F00_0001), at: time)
       ask(from: nil, at: time)
       ask(agent: "kube-probe/1.33", at: time)
     }
@@ -78,7 +78,7 @@ import Testing
   @Test("however many ask, 64 are known, and who asks regularly is not driven out")
   func bounded() {
     for time in [0.0, 2, 4] { ask(at: time) }
-    for address in 0..<10_000 as Range<UInt32> { ask(from: PeerAddress(v4: 0x0B00_0000 + address), at: 5) }
+    for address in 0..<10_000 as Range<UInt32> { ask(from: .v4(0x0B00_0000 + address), at: 5) }
     let all = probers.all(at: .origin + .seconds(5))
     #expect(all.count == Probers.most)
     #expect(all.contains { $0.address == "10.0.0.7" && $0.state == .active })
@@ -87,14 +87,14 @@ import Testing
   @Test("zero times to be told is to wait for nobody, and to know nobody")
   func off() {
     let probers = Probers(mustSee: 0)
-    for _ in 0..<5 { probers.asked(by: Self.far, .http, isReady: true, State.ready.observation) }
+    for _ in 0..<5 { probers.asked(by: Self.far, .http, State.ready.observation) }
     #expect(probers.all(at: .origin).isEmpty && probers.allTold(at: .origin))
   }
 
   @Test("an address reads as people write it, whichever way it came")
   func addresses() {
     #expect(Self.far.description == "10.0.0.7")
-    #expect(PeerAddress(v4: 0x7F00_0001).isLoopback && !Self.far.isLoopback)
+    #expect(IPAddress.v4(0x7F00_0001).isLoopback && !Self.far.isLoopback)
     var name = sockaddr_in6()
     name.sin6_family = sa_family_t(AF_INET6)
     for (text, shown, loopback) in [
@@ -103,7 +103,7 @@ import Testing
     ] {
       inet_pton(AF_INET6, text, &name.sin6_addr)
       let address = withUnsafePointer(to: &name) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { PeerAddress($0) }
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { IPAddress($0) }
       }
       #expect(address?.description == shown && address?.isLoopback == loopback)
     }

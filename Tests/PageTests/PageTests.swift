@@ -86,9 +86,15 @@ struct PageTests {
       }
       page.show(Scene.ready.snapshot)
       #expect(await browser.becomes("document.body.dataset.state === 'ready'"))
+      page.isAsked(from: .v4(0x0A00_0007), times: 3)
+      page.isAsked(from: .v4(0x0A00_0008), times: 3)
       page.show(Scene.closing.snapshot)
       #expect(await browser.becomes("document.body.dataset.state === 'draining'"))
       #expect(try await browser.text("progress").contains("2 leases"))
+      let noticed =
+        "noticed([{state: 'told'}, {state: 'active', address: '10.0.0.8', dialect: 'http', told: 1}])"
+      #expect(try await browser.evaluate(noticed).string == "1 told; not yet: 10.0.0.8 (http, told 1 times)")
+      #expect(await browser.becomes("last.probers.length === 2"))
       #expect(
         try await browser.evaluate("told")
           == .array([.string("ready"), .string("not ready: draining. draining")]))

@@ -16,6 +16,7 @@ final class ShownPage: Sendable {
   private let shown: Mutex<Shown>
   private let server: Mutex<AdminServer?>
   let address: ListenAddress
+  private let probers = Probers(mustSee: 3)
 
   init(_ snapshot: @escaping @Sendable (Instant) -> Snapshot) throws {
     shown = Mutex(Shown(snapshot: snapshot))
@@ -32,6 +33,11 @@ final class ShownPage: Sendable {
     shown.withLock { $0.snapshot = snapshot }
   }
 
+  /// A load balancer has asked so often, and was answered as things stand.
+  func isAsked(from address: IPAddress, times: Int) {
+    for _ in 0..<times { probers.asked(by: address, .http, observation()) }
+  }
+
   func start() throws {
     let server = try AdminServer(
       listen: address, tokenFile: nil, observe: { [unowned self] in observation() },
@@ -44,7 +50,7 @@ final class ShownPage: Sendable {
               name: "database-url", value: "postgresql://shop:*****@db.example/shop", source: "environment"),
             .init(name: "min-connections", value: "2", source: "default"),
           ])
-      }, log: { _ in })
+      }, probers: probers, log: { _ in })
     self.server.withLock { $0 = server }
   }
 

@@ -3,7 +3,7 @@ import Foundation
 /// An HAProxy of a test's own, which shows what it makes of its servers.
 public final class HAProxy: Sendable {
   private let directory: TemporaryDirectory
-  private let process: ChildProcess
+  private let process: BackgroundProgram
 
   private static let program = "/usr/sbin/haproxy"
 
@@ -45,13 +45,7 @@ public final class HAProxy: Sendable {
       \(backends)
 
       """)
-    let log = open(directory.file("log"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-    let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
-    defer {
-      Glibc.close(log)
-      Glibc.close(null)
-    }
-    process = try ChildProcess([Self.program, "-f", settings, "-db"], input: null, output: log, errors: log)
+    process = try BackgroundProgram([Self.program, "-f", settings, "-db"], log: directory.file("log"))
   }
 
   deinit { close() }
@@ -62,9 +56,7 @@ public final class HAProxy: Sendable {
     directory.remove()
   }
 
-  public var log: String {
-    (try? String(contentsOfFile: directory.file("log"), encoding: .utf8)) ?? ""
-  }
+  public var log: String { process.log }
 
   /// The answer to a command of its runtime API.
   public func command(_ text: String) throws -> String {

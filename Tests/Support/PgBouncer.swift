@@ -5,7 +5,7 @@ import Foundation
 public final class PgBouncer: Sendable {
   public let port: Int
   private let directory: TemporaryDirectory
-  private let process: ChildProcess
+  private let process: BackgroundProgram
 
   private static let program = "/usr/sbin/pgbouncer"
 
@@ -45,14 +45,8 @@ public final class PgBouncer: Sendable {
       """)
     server.installation.giveAway(directory.path)
     server.installation.giveAway(settings)
-    let log = open(directory.file("log"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-    let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
-    defer {
-      Glibc.close(log)
-      Glibc.close(null)
-    }
-    process = try ChildProcess(
-      server.installation.asServerUser + [Self.program, settings], input: null, output: log, errors: log)
+    process = try BackgroundProgram(
+      server.installation.asServerUser + [Self.program, settings], log: directory.file("log"))
   }
 
   deinit {
@@ -62,7 +56,7 @@ public final class PgBouncer: Sendable {
 
   private var isListening: String { "exec 3<>/dev/tcp/127.0.0.1/\(port)" }
 
-  public var log: String { (try? String(contentsOfFile: directory.file("log"), encoding: .utf8)) ?? "" }
+  public var log: String { process.log }
 
   public var url: String { "postgresql://postgres@127.0.0.1:\(port)/postgres" }
 

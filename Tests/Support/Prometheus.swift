@@ -4,7 +4,7 @@ import Foundation
 public final class Prometheus: Sendable {
   public let port: Int
   private let directory: TemporaryDirectory
-  private let process: ChildProcess
+  private let process: BackgroundProgram
 
   /// Starts it and returns when it answers. It scrapes `targets` ten times a second, and knows the rules of `rules`,
   /// the text of a rule file.
@@ -33,17 +33,11 @@ public final class Prometheus: Sendable {
         - job_name: shop
           static_configs: [{ targets: [\(list)] }]
       """)
-    let log = open(directory.file("log"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-    let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
-    defer {
-      Glibc.close(log)
-      Glibc.close(null)
-    }
-    process = try ChildProcess(
+    process = try BackgroundProgram(
       [
         "prometheus", "--config.file=\(settings)", "--storage.tsdb.path=\(directory.file("data"))",
         "--web.listen-address=127.0.0.1:\(port)",
-      ], input: null, output: log, errors: log)
+      ], log: directory.file("log"))
   }
 
   deinit {
@@ -51,7 +45,7 @@ public final class Prometheus: Sendable {
     directory.remove()
   }
 
-  public var log: String { (try? String(contentsOfFile: directory.file("log"), encoding: .utf8)) ?? "" }
+  public var log: String { process.log }
 
   /// Its HTTP API: the `data` of the answer, an error with its own words if it refuses.
   public func api(_ path: String, _ parameters: [String: String] = [:]) async throws -> Any {

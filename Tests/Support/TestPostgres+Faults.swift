@@ -32,7 +32,7 @@ extension TestPostgres {
 
   func killBlocking() {
     guard let postmaster = state.withLock({ $0.postmaster }), postmaster.isRunning else { return }
-    postmaster.signal(SIGSTOP)
+    suspendProcess(postmaster.pid)
     // The children first, while the stopped postmaster cannot start others: one that sees it dead would still tell
     // its client so.
     let children = childProcesses(of: postmaster.pid)

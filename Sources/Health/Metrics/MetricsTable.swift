@@ -103,6 +103,10 @@ enum MetricsTable {
       "warmgate_connect_seconds",
       "How long successful logins took: name, TCP, TLS, authentication."
     ) { $0.timings.logins },
+    .counter(
+      "warmgate_warmed_without_ticket_total",
+      "How often it warmed without a ticket (fleet-tickets), because none was free in time or there can be none."
+    ) { Double($0.counters.warmedWithoutTicket) },
     .gauge("warmgate_connects_in_flight", "Logins under way.") { Double($0.snapshot.pool.connecting) },
   ]
 

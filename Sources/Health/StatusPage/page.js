@@ -187,8 +187,17 @@ function charts(status) {
 
 // Parts
 
+// Who asks for readiness regularly, and whether the drain has been told them.
+function noticed(probers) {
+  const told = probers.filter((prober) => prober.state === "told").length;
+  const others = probers.filter((prober) => prober.state === "active");
+  if (!told && !others.length) return null;
+  const names = others.map((prober) => `${prober.address} (${prober.dialect}, told ${prober.told} times)`);
+  return `${told} told` + (names.length ? `; not yet: ${names.join(", ")}` : "");
+}
+
 function progress(status) {
-  const { drain, pool, login, ticket, slots } = status;
+  const { drain, pool, login, ticket, slots, probers } = status;
   const node = at("progress");
   let bar = null;
   let rows = [];
@@ -199,11 +208,13 @@ function progress(status) {
       ["phase", drain.stage === "closing" ? "closing: nothing new is served, leases may finish"
         : "lame duck: not ready, but serving, because traffic still arrives"],
       ["in use still", many(left, "lease")], ["time left", span(drain.remaining)],
+      ["load balancers", noticed(probers)],
       ["finished", drain.finished], ["cut off", drain.cut], ["refused", drain.refused],
     ];
   } else if (status.state === "drained" && drain) {
     rows = [["finished", many(drain.finished, "lease")], ["cut off", many(drain.cut, "lease")],
-      ["refused", many(drain.refused, "waiting caller")], ["closed", many(drain.closed, "connection")], ["took", span(drain.elapsed)]];
+      ["refused", many(drain.refused, "waiting caller")], ["closed", many(drain.closed, "connection")], ["took", span(drain.elapsed)],
+      ["load balancers", noticed(probers)]];
   } else if (status.state === "starting" || status.state === "warming") {
     bar = [Math.min(pool.idle + pool.leased, pool.min), pool.min, "connections open"];
     rows = [
