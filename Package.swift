@@ -92,5 +92,8 @@ let package = Package(
     tests("PageTests", ["warmgate", "Health", "PoolCore", "Support"]),
     tests("ChaosTests", ["WarmPool", "Support"]),
     tests("FleetTests", ["warmgate", "CLibpq", "Support"]),
+    .testTarget(
+      name: "DeployTests", dependencies: ["warmgate", "Support"], exclude: ["load.py"],
+      swiftSettings: swiftSettings),
   ]
 )

@@ -6,17 +6,17 @@ import PoolCore
 /// lets nobody but the agent undo what the agent has asked for. So a new process takes back the drain of the one
 /// before it with `ready`, and every line that lets traffic in names its weight.
 enum AgentReply {
-  /// What a degraded instance gets of its configured weight. Where all of them are degraded, as by a fault that all
-  /// share, each gets as much as before.
-  static let degradedWeight = 50
-
   /// HAProxy shows it on its status page; a longer one is cut.
   static let longestReason = 120
 
   /// Ends with a line break: without one, HAProxy ignores the line.
-  static func line(_ observation: Observation) -> String { words(observation) + "\n" }
+  ///
+  /// - Parameter degradedWeight: what a degraded instance gets of its weight, in percent.
+  static func line(_ observation: Observation, degradedWeight: Int = 100) -> String {
+    words(observation, degradedWeight) + "\n"
+  }
 
-  private static func words(_ observation: Observation) -> String {
+  private static func words(_ observation: Observation, _ degradedWeight: Int) -> String {
     let verdict = observation.verdict
     let reason = reason(verdict.reasons)
     if verdict.isReady {

@@ -9,21 +9,27 @@ public final class AgentServer: Sendable {
 
   /// Starts to listen; clients are answered when it returns. `observe` is called for every answer, on the listener's
   /// thread, and must not block. Who asks is noted in `probers`.
+  ///
+  /// - Parameter degradedWeight: what a degraded instance gets of its weight in HAProxy, in percent. Less than 100 only
+  ///   where weights are large: HAProxy cuts the product to a whole number, and half of its default, 1, is 0, which is
+  ///   no traffic at all.
   public convenience init(
-    listen: ListenAddress, probers: Probers? = nil, observe: @escaping @Sendable () -> Observation
+    listen: ListenAddress, degradedWeight: Int = 100, probers: Probers? = nil,
+    observe: @escaping @Sendable () -> Observation
   ) throws(ListenError) {
-    try self.init(listen: listen, limits: .agent(), probers: probers, observe: observe)
+    try self.init(
+      listen: listen, degradedWeight: degradedWeight, limits: .agent(), probers: probers, observe: observe)
   }
 
   init(
-    listen: ListenAddress, limits: ListenLimits, probers: Probers? = nil,
+    listen: ListenAddress, degradedWeight: Int = 100, limits: ListenLimits, probers: Probers? = nil,
     observe: @escaping @Sendable () -> Observation
   ) throws(ListenError) {
     listener = try StreamListener(setting: "agent-listen", listen, name: "warmgate-agent", limits: limits) {
       peer, _ in
       let observation = observe()
       probers?.asked(by: peer, .agent, observation)
-      return AgentConversation(observation)
+      return AgentConversation(AgentReply.line(observation, degradedWeight: degradedWeight))
     }
   }
 
@@ -50,7 +56,7 @@ extension StreamListener {
 private final class AgentConversation: Conversation {
   private var line: [UInt8]
 
-  init(_ observation: Observation) { line = Array(AgentReply.line(observation).utf8) }
+  init(_ line: String) { self.line = Array(line.utf8) }
 
   func receive(_ bytes: UnsafeRawBufferPointer, at now: Instant) {}
 

@@ -20,6 +20,10 @@ extension ServeSettings {
     if probersMustSee > 100 {
       throw refusal(of: "probers-must-see", "must be at most 100: a drain would end at its timeout anyway")
     }
+    if !(1...100).contains(agentDegradedWeight) {
+      throw refusal(
+        of: "agent-degraded-weight", "must be between 1 and 100: percent of the weight in HAProxy")
+    }
     if adminTokenFile == nil, !adminListen.isLoopback, !adminListen.isUnix {
       throw refusal(
         of: "admin-listen",

@@ -16,6 +16,8 @@ struct ServeSettings: Sendable {
   var adminListen = ServeSettings.defaultAdminListen
   var adminTokenFile: String?
   var agentListen: ListenAddress?
+  /// In percent.
+  var agentDegradedWeight = 100
   var grpcListen: ListenAddress?
 
   var requireRole = RequiredRole.any

@@ -37,6 +37,10 @@ enum SettingsTable {
       optional: "agent-listen", .addresses, .address, \.agentListen, unset: "off",
       "HAProxy's agent check, read-only: one line to whoever connects"),
     Setting(
+      "agent-degraded-weight", .addresses, .count, \.agentDegradedWeight,
+      "what a degraded instance keeps of its weight in HAProxy, in percent; below 100 only with a large weight there: "
+        + "HAProxy rounds down, and half of its default, 1, is no traffic"),
+    Setting(
       optional: "grpc-listen", .addresses, .address, \.grpcListen, unset: "off",
       "the gRPC health protocol, read-only: HTTP/2 with prior knowledge, without TLS"),
   ]

@@ -57,7 +57,8 @@ final class Sidecar: Sendable {
             ["status": .int(refused.status), "reason": .string(refused.reason)])
         })
       agent = try settings.agentListen.map { address throws(ListenError) in
-        try AgentServer(listen: address, probers: probers, observe: observe)
+        try AgentServer(
+          listen: address, degradedWeight: settings.agentDegradedWeight, probers: probers, observe: observe)
       }
       grpc = try settings.grpcListen.map { address throws(ListenError) in
         try GRPCServer(listen: address, probers: probers, observe: observe)

@@ -5,7 +5,8 @@ import Testing
 @Suite("HAProxy's agent check, with HAProxy", .timeLimit(.minutes(5)))
 struct AgentCheckTests {
   /// A sidecar on known ports, and an HAProxy that asks its agent ten times a second: in the backend `app` with an
-  /// ordinary check beside, and in `static` with an algorithm that knows no weights in between.
+  /// ordinary check beside, in `light` with HAProxy's own weight, 1, and in `static` with an algorithm that knows no
+  /// weights in between.
   private struct Fixture {
     let proxy: HAProxy
     let ports = (health: freePort(), admin: freePort(), agent: freePort())
@@ -17,18 +18,22 @@ struct AgentCheckTests {
         """
         backend app
           server instance \(server) check inter 100ms
+        backend light
+          server instance 127.0.0.1:\(ports.health) agent-check agent-port \(ports.agent) agent-inter 100ms
         backend static
           balance static-rr
           server instance \(server)
         """)
     }
 
-    func sidecar(_ url: String, passwordFile: String) async throws -> RunningSidecar {
+    func sidecar(
+      _ url: String, passwordFile: String, _ flags: [String] = []
+    ) async throws -> RunningSidecar {
       try await RunningSidecar.started(
         [
           "--agent-listen", "127.0.0.1:\(ports.agent)", "--drain-delay", "3s", "--password-file",
           passwordFile,
-        ], url: url,
+        ] + flags, url: url,
         ports: (ports.health, ports.admin))
     }
 
@@ -48,6 +53,15 @@ struct AgentCheckTests {
         "\(backend) is not \(status) \(weight) \(agent ?? ""), but \(last.map { "\($0)" } ?? "unknown"):\n\(proxy.log)"
       )
     }
+  }
+
+  /// One session less, and no new one for want of the new password.
+  private func degrade(_ pg: TestPostgres, newPassword: String, _ sidecar: RunningSidecar) async throws {
+    try await pg.sql("alter role app password '\(newPassword)'")
+    try await pg.sql(
+      "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app' order by pid desc limit 1"
+    )
+    #expect(await eventually { try await sidecar.ready().body.contains("degraded: login failing") })
   }
 
   @Test(
@@ -70,16 +84,12 @@ struct AgentCheckTests {
       try await fixture.expect("UP")
       try await fixture.expect("no check", of: "static")
 
-      // One session less, and no new one.
-      try await pg.sql("alter role app password 'two'")
-      try await pg.sql(
-        "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app' order by pid desc limit 1"
-      )
-      try await fixture.expect("UP", weight: 50, agent: "up")
-      // All or nothing is all that such an algorithm knows: it stays with all.
-      try await fixture.expect("no check", weight: 100, of: "static")
+      // Degraded is ready: all instances may be so for the same cause, and somebody has to serve.
+      try await degrade(pg, newPassword: "two", first)
+      try await fixture.expect("UP", agent: "up")
+      try await fixture.expect("no check", weight: 1, of: "light")
       try directory.write("password", "two")
-      try await fixture.expect("UP")
+      #expect(await eventually { try await first.ready().firstLine == "ready" })
 
       #expect(try await first.post("/drain?wait=0").status == 202)
       try await fixture.expect("DRAIN (agent)")
@@ -97,11 +107,18 @@ struct AgentCheckTests {
       try await fixture.expect("DOWN")
       try await fixture.expect("DRAIN (agent)", agent: "L4CON", of: "static")
       try await pg.stop()
-      let second = try await fixture.sidecar(url, passwordFile: file)
+      let second = try await fixture.sidecar(url, passwordFile: file, ["--agent-degraded-weight", "50"])
       try await fixture.expect("DOWN (agent)", agent: "warming 0/2")
       try await pg.start()
       try await fixture.expect("UP")
       try await fixture.expect("no check", of: "static")
+
+      try await degrade(pg, newPassword: "three", second)
+      try await fixture.expect("UP", weight: 50, agent: "up")
+      // Why it has to be asked for: half of HAProxy's own weight is nothing.
+      try await fixture.expect("no check", weight: 0, of: "light")
+      // All or nothing is all that such an algorithm knows: it stays with all.
+      try await fixture.expect("no check", weight: 100, of: "static")
       #expect(await second.terminate() == .exited(0))
     }
   }

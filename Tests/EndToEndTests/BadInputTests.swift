@@ -91,6 +91,7 @@ struct BadInputTests {
     ("admin-listen", ":8087", "--admin-token-file"), ("admin-listen", "192.0.2.1:8087", "--admin-token-file"),
     ("admin-token-file", "/nonexistent", "No such file"),
     ("agent-listen", "8088", "no port"), ("agent-listen", "unix:agent.sock", "absolute path"),
+    ("agent-degraded-weight", "0", "between 1 and 100"), ("agent-degraded-weight", "half", "whole number"),
     ("grpc-listen", "db:8089", "not an IP address"), ("grpc-listen", "[::1]", "no port"),
     ("min-connections", "0", "at least 1"), ("min-connections", "-1", "whole number"),
     ("min-connections", "two", "whole number"), ("min-connections", "2.5", "whole number"),

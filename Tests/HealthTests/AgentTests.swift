@@ -35,7 +35,7 @@ struct AgentTests {
     (.warming, "down #warming 1/2\n"),
     (.warmingRefused, "down #warming 0/2, 28P01 password authentication failed\n"),
     (.ready, "up ready 100%\n"),
-    (.degraded, "up ready 50% #login failing: 53300 no connection slots left\n"),
+    (.degraded, "up ready 100% #login failing: 53300 no connection slots left\n"),
     (.probeFailed, "down #probe failed: 57P03 server is starting, stopping or recovering\n"),
     (.lost, "down #database lost: tcp: connection refused\n"),
     (.draining, "drain\n"),
@@ -60,6 +60,12 @@ struct AgentTests {
     #expect(Set(Self.lines.map(\.0.description)) == Set(State.all.map(\.description)))
   }
 
+  @Test("a degraded instance keeps as much of its weight as it is told to")
+  func degradedWeight() {
+    #expect(AgentReply.line(State.degraded.observation, degradedWeight: 50).hasPrefix("up ready 50% #"))
+    #expect(AgentReply.line(State.ready.observation, degradedWeight: 50) == "up ready 100%\n")
+  }
+
   @Test("a drain of a process that does not run is down")
   func stalledDrain() {
     for phase in [Snapshot.Phase.draining, .drained] {
@@ -80,7 +86,7 @@ struct AgentTests {
       #expect(line.utf8.count <= 160 && line.utf8.allSatisfy { $0 == 0x0A || (0x20...0x7E).contains($0) })
       #expect(!line.contains("hidden"))
       let words = line.dropLast().prefix { $0 != "#" }.split(separator: " ")
-      #expect(words.allSatisfy { ["up", "ready", "down", "drain", "stopped", "100%", "50%"].contains($0) })
+      #expect(words.allSatisfy { ["up", "ready", "down", "drain", "stopped", "100%"].contains($0) })
     }
   }
 

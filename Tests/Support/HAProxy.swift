@@ -18,7 +18,23 @@ public final class HAProxy: Sendable {
 
   /// Starts it with these `backend` sections, and returns when it answers on its stats socket.
   public static func started(_ backends: String) async throws -> HAProxy {
-    let proxy = try HAProxy(backends)
+    try await started(
+      configuration: """
+        global
+        defaults
+          mode http
+          timeout connect 5s
+          timeout client 30s
+          timeout server 30s
+          timeout check 5s
+        \(backends)
+
+        """)
+  }
+
+  /// The same with a whole file, whose `global` section has a line of its own.
+  public static func started(configuration: String) async throws -> HAProxy {
+    let proxy = try HAProxy(configuration)
     guard await eventually(within: .seconds(20), { try proxy.command("show info").contains("Version: ") })
     else {
       throw FixtureError("HAProxy does not answer:\n\(proxy.log)")
@@ -26,25 +42,17 @@ public final class HAProxy: Sendable {
     return proxy
   }
 
-  private init(_ backends: String) throws {
+  private init(_ configuration: String) throws {
     guard FileManager.default.isExecutableFile(atPath: Self.program) else {
       throw FixtureError("no HAProxy found: apt-get install haproxy")
     }
     directory = try TemporaryDirectory()
+    let socket = "global\n  stats socket \(directory.file("socket")) level admin\n"
+    guard let global = configuration.firstRange(of: "global\n") else {
+      throw FixtureError("a configuration of HAProxy without a global section")
+    }
     let settings = try directory.write(
-      "haproxy.cfg",
-      """
-      global
-        stats socket \(directory.file("socket")) level admin
-      defaults
-        mode http
-        timeout connect 5s
-        timeout client 30s
-        timeout server 30s
-        timeout check 5s
-      \(backends)
-
-      """)
+      "haproxy.cfg", configuration.replacingCharacters(in: global, with: socket))
     process = try BackgroundProgram([Self.program, "-f", settings, "-db"], log: directory.file("log"))
   }
 

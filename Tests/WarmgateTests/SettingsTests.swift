@@ -26,7 +26,7 @@ private func refusal(_ words: [String], _ environment: [String: String] = [:]) -
       texts == [
         "database-url": "(DATABASE_URL, else libpq's PG* variables)", "password-file": "(none)",
         "listen": ":8086", "admin-listen": "127.0.0.1:8087", "admin-token-file": "(none)",
-        "agent-listen": "(off)", "grpc-listen": "(off)",
+        "agent-listen": "(off)", "agent-degraded-weight": "100", "grpc-listen": "(off)",
         "min-connections": "2", "max-connections": "10", "acquire-timeout": "2s",
         "max-waiting": "(4 × max-connections)", "idle-timeout": "5m", "max-lifetime": "30m",
         "health-check-interval": "30s", "connect-timeout": "5s", "leak-after": "30s",
@@ -46,7 +46,7 @@ private func refusal(_ words: [String], _ environment: [String: String] = [:]) -
   static let samples = [
     "database-url": "postgres://app@db/orders", "password-file": "/run/password", "listen": "127.0.0.1:1",
     "admin-listen": "unix:/run/admin.sock", "admin-token-file": "/run/token", "min-connections": "3",
-    "agent-listen": "127.0.0.1:2", "grpc-listen": "unix:/run/grpc.sock",
+    "agent-listen": "127.0.0.1:2", "agent-degraded-weight": "50", "grpc-listen": "unix:/run/grpc.sock",
     "max-connections": "11", "acquire-timeout": "2500ms", "max-waiting": "7", "idle-timeout": "6m",
     "max-lifetime": "2h", "health-check-interval": "31s", "connect-timeout": "7s", "leak-after": "32s",
     "elastic-min": "true", "fleet-tickets": "3", "hold-for-app": "8", "probers-must-see": "2",

@@ -126,15 +126,17 @@ require_swift() {
     die "needs Swift 6.2 or newer, found ${version:-none} at $(command -v swift)"
 }
 
-# The real gRPC client, from PyPI into a folder of its own, kept for the next time. The tests find it there.
-grpc_python() {
-  local folder=$root/.build/grpc-python
-  "$folder/bin/python" -c 'import grpc_health.v1.health_pb2_grpc' 2>/dev/null && return 0
+# python_with FOLDER IMPORT PACKAGE…: a Python with packages from PyPI, in .build/FOLDER and kept for the next time.
+# What was made before is kept as long as it can IMPORT.
+python_with() {
+  local folder=$root/.build/$1 import=$2
+  shift 2
+  if "$folder/bin/python" -c "import $import" 2>/dev/null; then return 0; fi
   install_missing python3-venv
-  say "grpcio and grpcio-health-checking are fetched from PyPI …"
+  say "From PyPI into $folder: $*"
   rm -rf "$folder"
-  { python3 -m venv "$folder" && "$folder/bin/pip" install -q grpcio grpcio-health-checking; } >&2 ||
-    die "cannot make $folder: the tests of the gRPC health protocol need its real client"
+  { python3 -m venv "$folder" && "$folder/bin/pip" install -q "$@"; } >&2 ||
+    die "cannot install $* into $folder: is PyPI within reach?"
 }
 
 # Sets executable to the path of the built program.
