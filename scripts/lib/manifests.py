@@ -92,11 +92,13 @@ def loose_ends(document):
                 yield f"container {name}: {variable['name']} has a value and comes from elsewhere"
 
 
+def sidecars(document):
+    return [c for c in containers(pod_spec(document)) if (c.get("args") or [""])[0] == "serve"]
+
+
 def setting_faults(document, warmgate):
     """What `serve` says to the settings of each sidecar."""
-    for container in containers(pod_spec(document)):
-        if (container.get("args") or [""])[0] != "serve":
-            continue
+    for container in sidecars(document):
         environment = {
             variable["name"]: variable.get("value", "postgresql://shop@db.example/shop")
             for variable in container.get("env", [])
@@ -106,6 +108,20 @@ def setting_faults(document, warmgate):
         )
         if answer.returncode != 0 or answer.stderr:
             yield f"container {container['name']}: {answer.stderr.strip()}"
+
+
+def plan_faults(text, documents, warmgate):
+    """What `plan -f` finds in each workload that has a sidecar; advice counts as a fault here."""
+    for document in documents:
+        if not sidecars(document):
+            continue
+        name = f"{document['kind']}/{document['metadata']['name']}"
+        answer = subprocess.run(
+            [warmgate, "plan", "-f", "-", "--name", name, "--server-connections", "1000"],
+            input=text, capture_output=True, text=True, timeout=60)
+        said = [line for line in (answer.stdout + answer.stderr).splitlines() if re.search(r"^-:\d+: ", line)]
+        if answer.returncode != 0 or said:
+            yield "; ".join(said) or (answer.stderr or answer.stdout).strip()
 
 
 def claimed(page):
@@ -144,6 +160,7 @@ def main(warmgate, built, tree):
         documents = [document for document in yaml.safe_load_all(path.read_text()) if document]
         pages = [pathlib.Path(tree, page) for page in path.with_suffix(".pages").read_text().split()]
         found = list(faults(path.stem, documents, pages, warmgate))
+        found += plan_faults(path.read_text(), documents, warmgate)
         bad += [f"{path.stem}: {fault}" for fault in found]
         unchecked |= {document["kind"] for document in documents} & WITHOUT_SCHEMA
         print(f"{'FAULTY' if found else 'valid ':6}  {path.stem}: {len(documents)} resources")
@@ -151,6 +168,9 @@ def main(warmgate, built, tree):
             deployment = next(document for document in documents if document["kind"] == "Deployment")
             if not list(schema_faults(misspelled(deployment), VERSIONS[-1])):
                 bad.append("a misspelled field was not noticed")
+            hasty = path.read_text().replace("terminationGracePeriodSeconds: 60", "terminationGracePeriodSeconds: 10")
+            if not list(plan_faults(hasty, documents, warmgate)):
+                bad.append("a grace period that is too short was not noticed")
     if unchecked:
         print(f"no schema for custom resources: {', '.join(sorted(unchecked))} only built")
     for fault in bad:
