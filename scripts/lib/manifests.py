@@ -119,7 +119,7 @@ def plan_faults(text, documents, warmgate):
         answer = subprocess.run(
             [warmgate, "plan", "-f", "-", "--name", name, "--server-connections", "1000"],
             input=text, capture_output=True, text=True, timeout=60)
-        said = [line for line in (answer.stdout + answer.stderr).splitlines() if re.search(r"^-:\d+: ", line)]
+        said = [line for line in (answer.stdout + answer.stderr).splitlines() if re.search(r"^stdin:\d+: ", line)]
         if answer.returncode != 0 or said:
             yield "; ".join(said) or (answer.stderr or answer.stdout).strip()
 
@@ -168,9 +168,10 @@ def main(warmgate, built, tree):
             deployment = next(document for document in documents if document["kind"] == "Deployment")
             if not list(schema_faults(misspelled(deployment), VERSIONS[-1])):
                 bad.append("a misspelled field was not noticed")
-            hasty = path.read_text().replace("terminationGracePeriodSeconds: 60", "terminationGracePeriodSeconds: 10")
-            if not list(plan_faults(hasty, documents, warmgate)):
-                bad.append("a grace period that is too short was not noticed")
+            for right, wrong in (("GracePeriodSeconds: 60", "GracePeriodSeconds: 10"), ("failureThreshold: 1\n", "failureThreshold: 9\n")):
+                changed = path.read_text().replace(right, wrong)
+                if not list(plan_faults(changed, documents, warmgate)):
+                    bad.append(f"{wrong.strip()} was not noticed")
     if unchecked:
         print(f"no schema for custom resources: {', '.join(sorted(unchecked))} only built")
     for fault in bad:
