@@ -12,13 +12,14 @@ extension Connection {
   }
 
   /// Nil if it was not executed, and is to be asked with `query`: it is not prepared, or something is in its way, which
-  /// `query` will say.
-  package nonisolated func askIfPrepared(
-    _ sql: String, _ parameters: [Parameter]
+  /// `query` will say. `isolation` is named for the same reason as in the pool's `granted`.
+  package func askIfPrepared(
+    _ sql: String, _ parameters: [Parameter], isolation: isolated (any Actor)? = #isolation
   ) async -> Result<QueryResult, QueryError>? {
     let number = asks.newest.wrappingAdd(1, ordering: .relaxed).newValue
     let answer = await withTaskCancellationHandler {
-      await withUnsafeContinuation { continuation in
+      _ = isolation
+      return await withUnsafeContinuation { continuation in
         if loop.isCurrent {
           synchronously.begin(number, sql, parameters, continuation)
         } else {

@@ -50,11 +50,15 @@ extension WarmPool {
   /// Waits until the core has answered with a connection.
   ///
   /// The caller's task goes to the loop by one post and comes back with the answer. As a call of this actor it would
-  /// go there and back twice, and on the loop itself be queued for each of these ways.
-  nonisolated func granted(_ caller: Acquisition) async throws -> Acquisition.Grant {
+  /// go there and back twice, and on the loop itself be queued for each of these ways. `isolation` is named so that the
+  /// wait stays on the caller's actor: the handler's closure would otherwise leave it, over a third thread.
+  func granted(
+    _ caller: Acquisition, isolation: isolated (any Actor)? = #isolation
+  ) async throws -> Acquisition.Grant {
     defer { _ = caller.isAnswered.load(ordering: .acquiring) }
     return try await withTaskCancellationHandler {
-      try await withUnsafeThrowingContinuation { continuation in
+      _ = isolation
+      return try await withUnsafeThrowingContinuation { continuation in
         if loop.isCurrent {
           synchronously.ask(for: caller, continuation)
         } else {
