@@ -65,21 +65,20 @@ final class Service: Sendable {
     ).map(String.init).filter { !$0.hasPrefix("    server ") }
     if check == .none { lines.removeAll { $0.contains("httpchk") || $0.contains("http-check") } }
     lines += machines.map { "    server \($0.name) \($0.address):8080" }
-    return zip(
-      [":8000", "8080", "8086", "8089"],
-      ["127.0.0.1:\(front)"] + [ports.app, ports.health, ports.agent].map(String.init)
-    )
-    .reduce(lines.joined(separator: "\n") + "\n") { $0.replacingOccurrences(of: $1.0, with: $1.1) }
+    return (lines.joined(separator: "\n") + "\n")
+      .replacing(/bind :8000/, with: "bind 127.0.0.1:\(front)")
+      .replacing(/\b8080\b/, with: "\(ports.app)")
+      .replacing(/\b8086\b/, with: "\(ports.health)")
+      .replacing(/\b8089\b/, with: "\(ports.agent)")
   }
 
   /// Ends what runs on a machine and starts a version there; `meanwhile` while it starts. Returns when the load balancer
   /// sends it users.
   func replace(
-    _ machine: Machine, with version: String, url: String? = nil,
-    meanwhile: () async throws -> Void = {}
+    _ machine: Machine, with version: String, meanwhile: () async throws -> Void = {}
   ) async throws {
     try await machine.stop()
-    async let start: Void = machine.start(version: version, url: url ?? self.url)
+    async let start: Void = machine.start(version: version, url: url)
     try await meanwhile()
     try await start
     try await expectServing(machine)
