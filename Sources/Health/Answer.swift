@@ -20,7 +20,6 @@ struct Answer: Sendable {
     self.observation = observation
     self.exclusions = exclusions
     self.isVerbose = isVerbose
-    let snapshot = observation.snapshot
     let whole = observation.verdict
     switch question {
     case .ready:
@@ -34,11 +33,11 @@ struct Answer: Sendable {
       reasons = failure.map { [$0] } ?? []
     case .live:
       verdict = whole
-      isYes = snapshot.isAlive(at: observation.now)
-      reasons = isYes ? [] : [.stalled(observation.now - snapshot.taken)]
+      isYes = observation.snapshot.isAlive(at: observation.now)
+      reasons = isYes ? [] : [.stalled(observation.now - observation.snapshot.taken)]
     case .startup:
       verdict = whole
-      isYes = snapshot.hasBeenReady
+      isYes = observation.snapshot.hasBeenReady
       reasons = isYes ? [] : whole.reasons
     }
   }

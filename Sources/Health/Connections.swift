@@ -18,6 +18,8 @@ struct Connections {
     case resting(since: Instant, check: Instant)
     /// Shut down by us; the library has yet to notice.
     case cut
+
+    var isCut: Bool { if case .cut = self { true } else { false } }
   }
 
   struct Connection {
@@ -29,8 +31,11 @@ struct Connections {
     /// Runs when the request is over.
     var afterwards: (@Sendable () -> Void)?
 
-    var isCut: Bool { if case .cut = phase { true } else { false } }
+    var isCut: Bool { phase.isCut }
   }
+
+  /// How long a client has been resting when we look whether it is gone.
+  private static let lookAfter: Duration = .milliseconds(100)
 
   private let limits: ListenLimits
   private var slots: [Connection?] = []
@@ -69,12 +74,16 @@ struct Connections {
 
   private(set) subscript(slot: Int) -> Connection? {
     get { slots.indices.contains(slot) ? slots[slot] : nil }
-    set { if slots.indices.contains(slot) { slots[slot] = newValue } }
+    // In place: a copy of a connection costs more than what is done to it.
+    _modify {
+      var nobody: Connection?
+      if slots.indices.contains(slot) { yield &slots[slot] } else { yield &nobody }
+    }
   }
 
   /// The request's head is here and its body has yet to come.
   mutating func beginArrival(_ slot: Int, at now: Instant) {
-    guard case .resting? = self[slot]?.phase else { return }
+    guard case .resting? = phase(of: slot) else { return }
     setPhase(.arriving(since: now), of: slot)
     sweep(by: now + limits.arrival)
   }
@@ -90,18 +99,17 @@ struct Connections {
 
   /// The request is over. Returns what is to run now.
   mutating func endRequest(_ slot: Int, at now: Instant) -> (@Sendable () -> Void)? {
-    guard let connection = self[slot] else { return nil }
-    self[slot]?.afterwards = nil
+    guard let phase = phase(of: slot) else { return nil }
     self[slot]?.answer = nil
-    if !connection.isCut {
+    if !phase.isCut {
       // The library misses an end that came in together with the request: it reads as far as the request goes, and
-      // epoll (edge-triggered) has nothing new to tell it afterwards. It may have read further requests, though:
-      // those it begins before the next sweep, and whoever has nothing begun by then is over.
-      let check = isAtEnd(connection.descriptor) ? now : now + min(limits.arrival, limits.rest)
+      // epoll (edge-triggered) has nothing new to tell it afterwards. So we look, but not at once, which would be a
+      // system call for every request: a client that keeps asking or is closed needs none.
+      let check = now.tick(after: min(Self.lookAfter, limits.arrival, limits.rest))
       setPhase(.resting(since: now, check: check), of: slot)
       sweep(by: check)
     }
-    return connection.afterwards
+    return self[slot]?.afterwards.take()
   }
 
   mutating func setAfterwards(_ action: @escaping @Sendable () -> Void, of slot: Int) {
@@ -119,9 +127,11 @@ struct Connections {
     return connection.handle
   }
 
+  private func phase(of slot: Int) -> Phase? { slots.indices.contains(slot) ? slots[slot]?.phase : nil }
+
   private mutating func setPhase(_ phase: Phase, of slot: Int) {
-    guard let connection = self[slot] else { return }
-    if case .waiting = connection.phase { waitingCount -= 1 }
+    guard let before = self.phase(of: slot) else { return }
+    if case .waiting = before { waitingCount -= 1 }
     if case .waiting = phase { waitingCount += 1 }
     self[slot]?.phase = phase
   }
@@ -222,6 +232,16 @@ struct Connections {
       guard let connection = self[slot], connection.answer == nil else { return false }
       return isAtEnd(connection.descriptor)
     }
+  }
+}
+
+extension Instant {
+  /// Not before that much time has passed, and the same moment for all within a tenth of a second: a thousand
+  /// clients are looked at together.
+  fileprivate func tick(after pause: Duration) -> Instant {
+    let tenth: Int64 = 100_000_000
+    let due = (self + pause).nanoseconds
+    return Instant(nanoseconds: due &+ (tenth &- due % tenth))
   }
 }
 

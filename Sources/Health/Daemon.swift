@@ -337,6 +337,7 @@ private func daemonRequestCompleted(
 
 private func fields(of connection: OpaquePointer, _ kind: MHD_ValueKind) -> [Request.Field] {
   var fields: [Request.Field] = []
+  fields.reserveCapacity(Int(max(0, MHD_get_connection_values(connection, kind, nil, nil))))
   withUnsafeMutablePointer(to: &fields) { fields in
     _ = MHD_get_connection_values(connection, kind, daemonCollectField, UnsafeMutableRawPointer(fields))
   }

@@ -3,15 +3,19 @@ import PoolCore
 /// What the outside is told at one moment: one snapshot, read once, and the time of the question on the same clock.
 public struct Observation: Sendable {
   /// What the instance knew.
-  public var snapshot: Snapshot
+  public var snapshot: Snapshot { shared.snapshot }
+  private let shared: SharedSnapshot
   /// When it is asked: a snapshot that is too old by then is not believed.
   public var now: Instant
 
   /// A snapshot and the time of the question.
-  public init(snapshot: Snapshot, now: Instant) {
-    self.snapshot = snapshot
+  public init(_ shared: SharedSnapshot, now: Instant) {
+    self.shared = shared
     self.now = now
   }
+
+  /// The same, from a snapshot that nobody else looks at.
+  public init(snapshot: Snapshot, now: Instant) { self.init(SharedSnapshot(snapshot), now: now) }
 
   var verdict: Verdict { snapshot.verdict(at: now) }
 

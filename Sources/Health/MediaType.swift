@@ -31,7 +31,7 @@ enum MediaType: String, Hashable, Sendable, CaseIterable {
     if let byFormat, choices.contains(byFormat) {
       self = byFormat
     } else {
-      self = Self.preferred(accept: request.header("Accept") ?? "", among: choices) ?? .text
+      self = request.header("Accept").flatMap { Self.preferred(accept: $0, among: choices) } ?? .text
     }
   }
 
@@ -39,6 +39,8 @@ enum MediaType: String, Hashable, Sendable, CaseIterable {
   /// beats a wildcard (an HTTP client that asks for `application/json, */*` wants JSON), then the order of the
   /// header decides, then the order of `choices`. Nil if none is acceptable.
   static func preferred(accept: String, among choices: [MediaType]) -> MediaType? {
+    // What the kubelet and curl send. Taking it apart would cost more than all the rest of their answer.
+    if accept == "*/*" { return choices.first }
     let ranges = accept.split(separator: ",").prefix(32).enumerated().compactMap { index, text in
       Range(text, order: index)
     }

@@ -68,6 +68,16 @@ public final class Probers: Sendable {
 
     var interval: Duration? { gaps.max() }
 
+    mutating func asked(at now: Instant, isToldOfDrain: Bool) {
+      if requests > 0 {
+        if gaps.count == 4 { gaps.removeFirst() }
+        gaps.append(max(.zero, now - lastSeen))
+      }
+      requests = min(requests + 1, Probers.regular)
+      lastSeen = now
+      told = isToldOfDrain ? min(told + 1, 1_000_000) : 0
+    }
+
     func isSilent(at now: Instant) -> Bool {
       guard let interval else { return now - lastSeen > Self.unknownInterval }
       return now - lastSeen > interval * 3
@@ -98,19 +108,17 @@ public final class Probers: Sendable {
     let isToldOfDrain = phase == .draining || phase == .drained
     table.withLock { table in
       let key = Key(address: address, dialect: dialect)
-      var entry = table[key] ?? Entry(lastSeen: now)
-      if entry.requests > 0 {
-        if entry.gaps.count == 4 { entry.gaps.removeFirst() }
-        entry.gaps.append(max(.zero, now - entry.lastSeen))
-      } else if table.count >= Self.most {
+      if let known = table.index(forKey: key) {
+        return table.values[known].asked(at: now, isToldOfDrain: isToldOfDrain)
+      }
+      if table.count >= Self.most {
         guard
           let silent = table.first(where: { $0.value.isSilent(at: now) || $0.value.requests < Self.regular })
         else { return }
         table[silent.key] = nil
       }
-      entry.requests = min(entry.requests + 1, Self.regular)
-      entry.lastSeen = now
-      entry.told = isToldOfDrain ? min(entry.told + 1, 1_000_000) : 0
+      var entry = Entry(lastSeen: now)
+      entry.asked(at: now, isToldOfDrain: isToldOfDrain)
       table[key] = entry
     }
   }

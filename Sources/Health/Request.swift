@@ -76,7 +76,8 @@ struct Request: Hashable, Sendable {
 extension StringProtocol {
   /// Equal but for the case of ASCII letters.
   func isEqualIgnoringCase(to other: some StringProtocol) -> Bool {
-    utf8.elementsEqual(other.utf8) { $0 == $1 || ($0.asciiLowercased == $1.asciiLowercased) }
+    utf8.count == other.utf8.count
+      && utf8.elementsEqual(other.utf8) { $0 == $1 || ($0.asciiLowercased == $1.asciiLowercased) }
   }
 }
 

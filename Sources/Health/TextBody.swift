@@ -2,7 +2,7 @@ import PoolCore
 
 extension Answer {
   /// The verdict in one line, which is all there is unless something needs to be said besides.
-  var text: String { ([verdictLine] + remarks).map { $0 + "\n" }.joined() }
+  var text: String { remarks.reduce(verdictLine + "\n") { $0 + $1 + "\n" } }
 
   private var verdictLine: String {
     switch question {

@@ -42,6 +42,7 @@ public struct Verdict: Hashable, Sendable {
 
   /// The verdict if some checks are left out (`?exclude=NAME`). Those that cannot be excluded count all the same.
   public func excluding(_ names: Set<Check.Name>) -> Verdict {
+    if names.isEmpty { return self }
     let excluded = names.filter(\.canBeExcluded)
     if excluded.isEmpty { return self }
     var rest = self
@@ -97,7 +98,7 @@ extension Snapshot {
       case .drained: .drained
       default: nil
       }
-    let reasons = reasons + [lapsed(at: now)].compactMap { $0 }
+    let reasons = lapsed(at: now).map { self.reasons + [$0] } ?? self.reasons
     let failure = drained == nil ? reasons.first : nil
     // A failed probe is the probe's failure; everything else that stands in the way is the pool's.
     var poolFailure: Reason?
@@ -124,7 +125,9 @@ extension Snapshot {
       Verdict.Check(name: .pool, failure: poolFailure, note: notes.first { !isHeld($0) }),
       Verdict.Check(name: .probe, failure: probeFailure, note: notes.first(where: isHeld)),
     ]
-    let blocking = [stalled, drained].compactMap { $0 } + (drained == nil ? reasons : [])
+    var blocking: [Reason] = []
+    if let stalled { blocking.append(stalled) }
+    if let drained { blocking.append(drained) } else { blocking += reasons }
     let isReady = blocking.isEmpty && phase == .ready
     return Verdict(isReady: isReady, reasons: isReady ? degraded : blocking, checks: checks)
   }

@@ -46,6 +46,6 @@ extension WarmPool {
 
   /// How a read that looks for a pool sees this one. Any thread.
   nonisolated func standing(at now: Instant) -> ReadRoute.Standing {
-    published.withLock { ReadRoute.Standing($0, at: now) }
+    published.withLock { ReadRoute.Standing($0.snapshot, at: now) }
   }
 }

@@ -307,7 +307,7 @@ extension WarmPool {
     }
     history.note(snapshot)
     snapshot.history = history
-    published.withLock { $0 = snapshot }
+    published.withLock { $0.snapshot = snapshot }
   }
 }
 

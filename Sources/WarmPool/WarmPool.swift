@@ -32,7 +32,7 @@ public actor WarmPool {
   public nonisolated let executor: any TaskExecutor
 
   nonisolated let loop: EventLoop
-  nonisolated let published: Mutex<Snapshot>
+  nonisolated let published: Mutex<PublishedSnapshot>
   let connector: Connector
   /// Where tickets are taken, if that is another database.
   let ticketConnector: Connector?
@@ -131,7 +131,7 @@ public actor WarmPool {
     core = PoolCore(
       settings: configuration.pool, seed: seed ?? random.next(), drained: configuration.startDrained,
       insistsOnPrimary: database.insistsOnPrimary, waitsForProbers: configuration.probersTold != nil, at: now)
-    published = Mutex(core.snapshot(at: now))
+    published = Mutex(PublishedSnapshot(core.snapshot(at: now)))
     passwordWatch = configuration.passwordFile.map(PasswordWatch.init(path:))
   }
 
@@ -233,7 +233,10 @@ public actor WarmPool {
   // MARK: - Looking at it
 
   /// What the pool knows about itself: any thread, no waiting. At most half a second old, unless the loop is stuck.
-  public nonisolated var snapshot: Snapshot { published.withLock { $0 } }
+  public nonisolated var snapshot: Snapshot { published.withLock { $0.snapshot } }
+
+  /// The same, for those who look thousands of times a second.
+  package nonisolated var sharedSnapshot: SharedSnapshot { published.withLock { $0.shared } }
 
   /// The clock of every `Instant` in a snapshot.
   public nonisolated static func now() -> Instant { EventLoop.now() }

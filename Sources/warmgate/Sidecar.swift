@@ -73,7 +73,7 @@ final class Sidecar: Sendable {
   var observation: Observation { Self.observation(of: pool) }
 
   private static func observation(of pool: WarmPool) -> Observation {
-    Observation(snapshot: pool.snapshot, now: EventLoop.now())
+    Observation(pool.sharedSnapshot, now: EventLoop.now())
   }
 
   /// The pool warms from here on.
