@@ -37,6 +37,29 @@ enum AbuseClients {
     return sockets
   }
 
+  /// Asks on each of `count` connections `questions` times, ten times a second, and takes all answers. Returns how many
+  /// were a yes.
+  static func steady(_ count: Int, everyTenthFor questions: Int, at probe: HTTPProbe) async throws -> Int {
+    try await blocking {
+      let deadline = ContinuousClock.now + .seconds(60)
+      let sockets = try (0..<count).map { _ in try ClientSocket(probe.endpoint, deadline: deadline) }
+      let yes = Array("HTTP/1.1 200 OK\r\n".utf8)
+      let began = ContinuousClock.now
+      var answers = 0
+      for question in 0..<questions {
+        let early = began + .milliseconds(100 * question) - ContinuousClock.now
+        if early > .zero { usleep(UInt32(clamping: early.components.attoseconds / 1_000_000_000_000)) }
+        for socket in sockets { try socket.send(request, deadline: deadline) }
+        for socket in sockets {
+          // An answer this short comes whole.
+          let answer = socket.receive(deadline: deadline) ?? []
+          if answer.starts(with: yes), answer.suffix(6).elementsEqual("ready\n".utf8) { answers += 1 }
+        }
+      }
+      return answers
+    }
+  }
+
   /// Sends one byte a second on each of `count` connections, a request that never ends, until the server has cut them
   /// all. Returns when each was cut after its connect; nil for those that were not within `limit`.
   static func slow(_ count: Int, at probe: HTTPProbe, within limit: Duration) async throws -> [Duration?] {
