@@ -71,13 +71,15 @@ extension Simulation {
   mutating func loginDeadline(_ seat: Int32, _ id: UInt32) {
     let place = Int(seat)
     guard let index = seats[place].index(of: id) else { return }
+    let step: Fault.Step
     switch seats[place].links[index].state {
     case .open, .cut: return
-    case .connecting, .unheard: break
+    case .connecting: step = .authentication
+    case .unheard: step = .tcp
     }
     seats[place].links.remove(at: index)
     tally.timedOut += 1
-    tell(seat, .loginFailed(ConnectionID(UInt64(id)), Fault(.timedOut, at: .tcp)))
+    tell(seat, .loginFailed(ConnectionID(UInt64(id)), Fault(.timedOut, at: step)))
   }
 
   /// The client waits no longer. The server works on.

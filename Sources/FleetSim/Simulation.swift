@@ -73,7 +73,7 @@ struct Simulation<Instance: SimulatedInstance> {
     case .probeAnswer(let seat, let id):
       if hears(seat, id) { tell(seat, .probeAnswered(ConnectionID(UInt64(id)))) }
     case .roomAnswer(let seat, let id):
-      if hears(seat, id) { tell(seat, .roomAnswered(ConnectionID(UInt64(id)), server.roomForOne)) }
+      if hears(seat, id) { tell(seat, .roomAnswered(ConnectionID(UInt64(id)), roomForOne)) }
     case .verifyAnswer(let seat, let id):
       if hears(seat, id) { tell(seat, .verified(ConnectionID(UInt64(id)))) }
     case .finished(let seat, let id): tell(seat, .finished(ConnectionID(UInt64(id))))
@@ -85,6 +85,14 @@ struct Simulation<Instance: SimulatedInstance> {
     case .serverStarted(let run):
       if run == server.run, server.condition == .starting { server.begin(.up) }
     }
+  }
+
+  /// Who is warm when the story begins has counted the fleet when all of it was there.
+  private var roomForOne: ServerRoom {
+    var room = server.roomForOne
+    room.fleet = .init(
+      instances: now < story ? recruited : tally.withOne, sessions: max(0, server.sessions - 1))
+    return room
   }
 
   /// Tells an instance what happened, and carries out what it wants.
