@@ -29,10 +29,16 @@ extension Simulation {
   }
 
   mutating func worked(_ ticket: UInt32) {
-    guard let login = server.done(ticket) else { return }
-    let isWanted = seats[Int(login.seat)].links.contains { $0.id == login.id && $0.state == .connecting }
-    server.settle(ticket, isWanted: isWanted)
-    if isWanted { opened(login.seat, login.id) } else { tally.wasted += 1 }
+    switch server.done(ticket) {
+    case nil: return
+    case .start(let seat):
+      server.started(ticket)
+      tell(seat, .begin)
+    case .login(let login):
+      let isWanted = seats[Int(login.seat)].links.contains { $0.id == login.id && $0.state == .connecting }
+      server.settle(ticket, isWanted: isWanted)
+      if isWanted { opened(login.seat, login.id) } else { tally.wasted += 1 }
+    }
     giveWork()
   }
 
