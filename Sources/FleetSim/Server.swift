@@ -20,9 +20,17 @@ struct Server {
     var id: UInt32
   }
 
-  /// A login in the hands of a worker.
+  /// What a worker has in hand.
+  enum Job {
+    case login(Login)
+    /// An instance starts, on a machine that it shares with the server.
+    case start(seat: Int32)
+
+    var login: Login? { if case .login(let login) = self { login } else { nil } }
+  }
+
   struct Work {
-    var login: Login
+    var job: Job
     /// Another one whenever its end has become another one.
     var ticket: UInt32
     var ends: Instant
@@ -40,6 +48,9 @@ struct Server {
   private var foreignWanted = 0
   private var work: [Work] = []
   private var tickets: UInt32 = 0
+  /// Instances that wait for a worker to start.
+  private var starts: [Int32] = []
+  private var tookStart = false
   private var queue: [Login] = []
   private var head = 0
   private(set) var slowness = 1.0
@@ -47,7 +58,7 @@ struct Server {
   init(_ model: ServerModel) { self.model = model }
 
   /// Logins that are being worked on.
-  var busy: Int { work.count }
+  var busy: Int { work.count { $0.job.login != nil } }
   /// Logins that wait for a worker.
   var waiting: Int { queue.count - head }
   /// Sessions that anybody can see.
@@ -75,24 +86,40 @@ struct Server {
   /// Before the story begins there is time for everybody.
   mutating func admit() { sessions += 1 }
 
-  /// The next login that a worker takes; nil if there is none, or no worker is free.
+  /// An instance starts on the server's own machine.
+  mutating func start(seat: Int32) { starts.append(seat) }
+
+  /// What a worker takes next; nil if there is nothing, or no worker is free.
   mutating func takeNext(at now: Instant) -> Work? {
-    guard condition == .up, busy < model.workers, head < queue.count else { return nil }
-    let login = queue[head]
-    head += 1
+    guard work.count < model.workers else { return nil }
+    let (job, takes): (Job, Duration)
+    let hasLogin = condition == .up && head < queue.count
+    // The processors are shared fairly.
+    if !starts.isEmpty, !hasLogin || !tookStart {
+      (job, takes) = (.start(seat: starts.removeFirst()), model.startCost)
+      tookStart = true
+    } else if hasLogin {
+      (job, takes) = (.login(queue[head]), model.cost(busy: work.count + 1).scaled(by: slowness))
+      tookStart = false
+      head += 1
+    } else {
+      return nil
+    }
     if head > 4096, head > queue.count / 2 {
       queue.removeFirst(head)
       head = 0
     }
     tickets += 1
-    let takes = model.cost(busy: busy + 1).scaled(by: slowness)
-    work.append(Work(login: login, ticket: tickets, ends: now + takes))
+    work.append(Work(job: job, ticket: tickets, ends: now + takes))
     return work.last
   }
 
-  /// A worker is done with this login, which still has its slot: `settle` follows. Nil if the work was ended before, or
-  /// ends at another time.
-  func done(_ ticket: UInt32) -> Login? { work.first { $0.ticket == ticket }?.login }
+  /// A worker is done with this. A login still has its slot: `settle` follows. Nil if the work was ended before, or ends
+  /// at another time.
+  func done(_ ticket: UInt32) -> Job? { work.first { $0.ticket == ticket }?.job }
+
+  /// An instance has started.
+  mutating func started(_ ticket: UInt32) { work.removeAll { $0.ticket == ticket } }
 
   /// The login becomes a session, or nothing if there is no client to take it.
   mutating func settle(_ ticket: UInt32, isWanted: Bool) {
@@ -112,7 +139,7 @@ struct Server {
     condition = .down
     run += 1
     (sessions, foreign) = (0, 0)
-    work = []
+    work.removeAll { $0.job.login != nil }
     queue = []
     head = 0
   }
@@ -141,11 +168,11 @@ struct Server {
   /// which ends as is said here.
   mutating func slow(by factor: Double, at now: Instant) -> [Work] {
     slowness *= factor
-    for index in work.indices {
+    for index in work.indices where work[index].job.login != nil {
       tickets += 1
       work[index].ticket = tickets
       work[index].ends = now + (work[index].ends - now).scaled(by: factor)
     }
-    return work
+    return work.filter { $0.job.login != nil }
   }
 }

@@ -22,6 +22,9 @@ public struct ServerModel: Hashable, Sendable {
   public var loginsPerSecond = 190.0
   /// How much longer a login takes when every worker is busy than alone, less one: 0.5 is half as long again.
   public var crowding = 0.5
+  /// What a worker needs for the start of an instance, where they share a machine: the process, up to its first login.
+  /// Zero: instances start elsewhere.
+  public var startCost: Duration = .zero
   /// From a question to its answer, and from a login to its refusal.
   public var latency: Duration = .milliseconds(1)
   /// A client gives its login up after so long. The server does not notice.

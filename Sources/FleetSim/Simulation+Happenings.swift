@@ -11,7 +11,7 @@ extension Simulation {
         let spread = Duration.nanoseconds(Int64.random(in: 0..<5_000_000_000, using: &random))
         agenda.add(.begin(seat: addSeat()), at: now + spread)
       }
-    case .start(let share): for _ in recruits(share) { tell(addSeat(), .begin) }
+    case .start(let share): for _ in recruits(share) { start() }
     case .roll(let share): beginRollout(atOnce: max(1, share.of(setup.instances)))
     case .outage(let down, let starting):
       goDown(for: down, starting: starting, Fault(.closed, at: .idle))

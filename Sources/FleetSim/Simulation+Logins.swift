@@ -29,10 +29,16 @@ extension Simulation {
   }
 
   mutating func worked(_ ticket: UInt32) {
-    guard let login = server.done(ticket) else { return }
-    let isWanted = seats[Int(login.seat)].links.contains { $0.id == login.id && $0.state == .connecting }
-    server.settle(ticket, isWanted: isWanted)
-    if isWanted { opened(login.seat, login.id) } else { tally.wasted += 1 }
+    switch server.done(ticket) {
+    case nil: return
+    case .start(let seat):
+      server.started(ticket)
+      tell(seat, .begin)
+    case .login(let login):
+      let isWanted = seats[Int(login.seat)].links.contains { $0.id == login.id && $0.state == .connecting }
+      server.settle(ticket, isWanted: isWanted)
+      if isWanted { opened(login.seat, login.id) } else { tally.wasted += 1 }
+    }
     giveWork()
   }
 
@@ -71,13 +77,15 @@ extension Simulation {
   mutating func loginDeadline(_ seat: Int32, _ id: UInt32) {
     let place = Int(seat)
     guard let index = seats[place].index(of: id) else { return }
+    let step: Fault.Step
     switch seats[place].links[index].state {
     case .open, .cut: return
-    case .connecting, .unheard: break
+    case .connecting: step = .authentication
+    case .unheard: step = .tcp
     }
     seats[place].links.remove(at: index)
     tally.timedOut += 1
-    tell(seat, .loginFailed(ConnectionID(UInt64(id)), Fault(.timedOut, at: .tcp)))
+    tell(seat, .loginFailed(ConnectionID(UInt64(id)), Fault(.timedOut, at: step)))
   }
 
   /// The client waits no longer. The server works on.

@@ -22,7 +22,15 @@ extension Simulation {
   private mutating func startNext() {
     guard let left = rollout?.toStart, left > 0 else { return }
     rollout?.toStart -= 1
-    tell(addSeat(), .begin)
+    start()
+  }
+
+  /// One more instance. Where it shares the server's machine, it takes its time to start.
+  mutating func start() {
+    let seat = addSeat()
+    guard setup.model.startCost > .zero else { return tell(seat, .begin) }
+    server.start(seat: seat)
+    giveWork()
   }
 
   /// An instance has become ready for the first time; if it is a new one, an old one may end.

@@ -19,6 +19,9 @@ struct Simulation<Instance: SimulatedInstance> {
   var partitions: [Int32: [Int32]] = [:]
   private var effects: [Effect] = []
 
+  /// As `WarmPool` has it: nobody waits longer to hear how much room there is.
+  private static var roomPatience: Duration { .milliseconds(200) }
+
   /// Instances that are warm get there before the story begins, at a time of their own: so they do not ask the same
   /// question in step for ever after.
   static var lead: Duration { .seconds(20) }
@@ -73,7 +76,7 @@ struct Simulation<Instance: SimulatedInstance> {
     case .probeAnswer(let seat, let id):
       if hears(seat, id) { tell(seat, .probeAnswered(ConnectionID(UInt64(id)))) }
     case .roomAnswer(let seat, let id):
-      if hears(seat, id) { tell(seat, .roomAnswered(ConnectionID(UInt64(id)), server.roomForOne)) }
+      tell(seat, .roomAnswered(ConnectionID(UInt64(id)), hears(seat, id) ? roomForOne : nil))
     case .verifyAnswer(let seat, let id):
       if hears(seat, id) { tell(seat, .verified(ConnectionID(UInt64(id)))) }
     case .finished(let seat, let id): tell(seat, .finished(ConnectionID(UInt64(id))))
@@ -85,6 +88,14 @@ struct Simulation<Instance: SimulatedInstance> {
     case .serverStarted(let run):
       if run == server.run, server.condition == .starting { server.begin(.up) }
     }
+  }
+
+  /// Who is warm when the story begins has counted the fleet when all of it was there.
+  private var roomForOne: ServerRoom {
+    var room = server.roomForOne
+    room.fleet = .init(
+      instances: now < story ? recruited : tally.withOne, sessions: max(0, server.sessions - 1))
+    return room
   }
 
   /// Tells an instance what happened, and carries out what it wants.
@@ -111,7 +122,8 @@ struct Simulation<Instance: SimulatedInstance> {
       if hears(seat, id) { agenda.add(.probeAnswer(seat: seat, id: id), at: now + setup.model.latency) }
     case .askRoom(let id):
       let id = UInt32(truncatingIfNeeded: id.number)
-      if hears(seat, id) { agenda.add(.roomAnswer(seat: seat, id: id), at: now + setup.model.latency) }
+      let patience = hears(seat, id) ? setup.model.latency : Self.roomPatience
+      agenda.add(.roomAnswer(seat: seat, id: id), at: now + patience)
     case .verify(let id):
       let id = UInt32(truncatingIfNeeded: id.number)
       if hears(seat, id) { agenda.add(.verifyAnswer(seat: seat, id: id), at: now + setup.model.latency) }

@@ -9,7 +9,7 @@ struct Tally {
 
   private(set) var live = 0
   var ready = 0
-  private var withOne = 0
+  private(set) var withOne = 0
   private var full = 0
   private var open = 0
   var sessions = 0

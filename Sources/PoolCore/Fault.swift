@@ -149,6 +149,14 @@ public struct Fault: Error, Hashable, Sendable {
     return text
   }
 
+  /// The server, or what is before it, has taken the connection, and was not done with the login in time.
+  var isOfCrowd: Bool {
+    switch step {
+    case .tls, .authentication, .session: kind == .timedOut
+    default: false
+    }
+  }
+
   /// The server named the cause itself, so every instance of the fleet sees the same: taking this one out of
   /// rotation helps nobody. Silence, refusal and everything before the server spoke may be this instance alone.
   public var isShared: Bool {

@@ -1,6 +1,8 @@
 /// When the next login may start, and how many at once. Every login of an instance passes through here.
 struct LoginPacing: Sendable {
   private(set) var report = LoginReport()
+  /// How many instances log in at the same server, as far as that was counted.
+  var fleet: Int?
   /// Two at a time gain what there is to gain; more only multiply the latency of each. One, after a sign that the
   /// server has trouble, or a crowd before it.
   private(set) var limit = 1
@@ -13,6 +15,10 @@ struct LoginPacing: Sendable {
   private var best: Duration?
   private var firstFailure: Instant?
   private var repeated = 0
+  /// Logins in a row that the server took and was not done with in time.
+  private var timeouts = 0
+  /// A fleet's member that had lost everything has its first connection again, and not yet all of its floor.
+  private var isRecovering = false
   /// When the credentials were last seen to change.
   private var credentialsSince: Instant?
 
@@ -33,15 +39,18 @@ struct LoginPacing: Sendable {
 
   mutating func wait(until: Instant) { notBefore = max(notBefore, until) }
 
-  /// `patience`: how long a login may take.
+  /// `patience`: how long a login may take. `isFirst`: there is no other connection that answers. `isLast`: nor is
+  /// another one needed.
   mutating func succeeded(
-    begun: Instant, took: Duration, patience: Duration, at now: Instant, random: inout RandomSource
+    begun: Instant, took: Duration, patience: Duration, isFirst: Bool, isLast: Bool, at now: Instant,
+    random: inout RandomSource
   ) {
     report.failuresInRow = 0
     report.lastSuccessAt = now
     report.lastTook = took
     firstFailure = nil
     repeated = 0
+    timeouts = 0
     // It says nothing of what was lost while it was under way.
     if let unmendedLoss, begun <= unmendedLoss { return }
     unmendedLoss = nil
@@ -50,7 +59,14 @@ struct LoginPacing: Sendable {
     crowdedUntil = pause > .zero ? now + pause.scaled(by: 0.7 + 0.6 * random.fraction()) : .origin
     let best = min(best ?? took, took)
     self.best = best
-    limit = Crowd.isSeen(took: took, best: best) ? 1 : 2
+    let leave = Crowd.leave(fleet: fleet ?? 1)
+    isRecovering = !isLast && leave > .zero && (isFirst || isRecovering)
+    limit = isRecovering || Crowd.isSeen(took: took, best: best) ? 1 : 2
+    // The others come first; after that, not all at once.
+    if isRecovering {
+      let share = isFirst ? 1 : 0.5
+      crowdedUntil = max(crowdedUntil, now + leave.scaled(by: share * (0.5 + random.fraction())))
+    }
   }
 
   /// The server has slots, whatever was refused before.
@@ -77,6 +93,11 @@ struct LoginPacing: Sendable {
     let failingFor = now - since
     let pace = RetryPace.after(fault, repeated: repeated, failingFor: failingFor)
     notBefore = now + pace.delay(failures: report.failuresInRow, failingFor: failingFor, random: &random)
+    timeouts = fault.isOfCrowd ? timeouts + 1 : 0
+    if timeouts > 0 {
+      let retreat = Crowd.retreat(timeouts: timeouts, fleet: fleet, failingFor: failingFor)
+      wait(until: now + random.duration(from: retreat.lowerBound, to: retreat.upperBound))
+    }
     trialDue = now + random.duration(from: .seconds(30), to: .seconds(60))
     // It was begun with the credentials of before: its failure is none of the new ones.
     if let credentialsSince, begun <= credentialsSince { trySoon(at: now, random: &random) }

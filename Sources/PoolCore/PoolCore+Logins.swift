@@ -82,7 +82,8 @@ extension PoolCore {
     guard let member = members[id], member.state == .connecting else { return }
     let failures = logins.report.failuresInRow
     logins.succeeded(
-      begun: member.since, took: took, patience: settings.connectTimeout, at: now, random: &random)
+      begun: member.since, took: took, patience: settings.connectTimeout, isFirst: probe.connection == nil,
+      isLast: members.current + 1 >= floor, at: now, random: &random)
     counters.loginsSucceeded += 1
     timings.logins.add(nanoseconds: took.inNanoseconds)
     if failures > 0 { effects.append(.loginsWork(after: failures)) }

@@ -36,6 +36,12 @@ extension PoolCore {
   /// It comes back within this time.
   static let scoutReturnsWithin: Duration = .seconds(10)
 
+  /// While nobody waits for room the fleet is counted anew all the same, for the next time that all come at once: sooner
+  /// while it is young,
+  static let countsAnewEvery: ClosedRange<Duration> = .seconds(180)...(.seconds(3600))
+  /// and not sooner than that all of them together read twenty times a second.
+  static let readersSpread: Duration = .milliseconds(50)
+
   /// How many sessions are wanted besides those that are open: the whole rest of the floor, or one more, and those that
   /// the application opens next.
   private var neededSlots: Int {
@@ -45,7 +51,8 @@ extension PoolCore {
   mutating func considerRoom(at now: Instant) {
     guard isServing, let id = probe.connection else {
       headroom.asked = nil
-      (alarms.room, alarms.giveBack, alarms.scoutLeaves, alarms.share) = (nil, nil, nil, nil)
+      (alarms.room, alarms.giveBack, alarms.scoutLeaves) = (nil, nil, nil)
+      if settings.elasticMin { alarms.look = nil }
       if !isServing { headroom = Headroom() }
       return
     }
@@ -60,9 +67,23 @@ extension PoolCore {
       let missing = floor - members.current
       let isWanted = missing > Self.fewLogins || settings.elasticMin || tickets.isHeld
       if phase == .ready || isWanted { askRoom(on: id, at: now) }
-    } else if settings.elasticMin, alarms.share == nil {
+    } else if alarms.look == nil, settings.elasticMin || phase == .ready {
       askRoom(on: id, at: now)
     }
+  }
+
+  private mutating func lookAgain(at now: Instant) {
+    let young = min(max(now - started, Self.countsAnewEvery.lowerBound), Self.countsAnewEvery.upperBound)
+    let interval = max(
+      settings.elasticMin ? Self.sharesAnewEvery : young,
+      Self.readersSpread.scaled(by: Double(headroom.reading?.fleet?.instances ?? 1)))
+    alarms.look = now + interval.scaled(by: 0.5 + random.fraction())
+  }
+
+  /// How large the fleet is. While it is not all there, it may only be larger than was known.
+  private mutating func countFleet(_ fleet: ServerRoom.Fleet?) {
+    guard let count = fleet?.instances else { return }
+    logins.fleet = phase == .ready ? count : max(logins.fleet ?? 1, count)
   }
 
   private mutating func askRoom(on id: ConnectionID, at now: Instant) {
@@ -77,6 +98,8 @@ extension PoolCore {
     headroom.asked = nil
     headroom.reading = room
     headroom.readAt = room == nil ? nil : now
+    countFleet(room?.fleet)
+    lookAgain(at: now)
     takeShare(of: room, at: now)
     let isShort = members.current < floor
     let isWanted = headroom.hold != nil && (isShort || headroom.share == nil) || phase == .warming && isShort
@@ -151,6 +174,6 @@ extension PoolCore {
   var roomReport: RoomReport {
     RoomReport(
       reading: headroom.reading, readAt: headroom.readAt, needed: headroom.hold?.needed,
-      nextLook: headroom.hold == nil ? alarms.share : alarms.room, share: headroom.share)
+      nextLook: headroom.hold == nil ? alarms.look : alarms.room, share: headroom.share)
   }
 }

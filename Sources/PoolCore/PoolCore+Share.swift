@@ -5,10 +5,8 @@
 /// by their application names, and how many slots are free: from that all work out the same share. One slot is left out of
 /// account, so that the next instance gets in, is seen, and the shares become smaller for it.
 extension PoolCore {
-  /// From one reading to the next, at least,
+  /// From one reading to the next, at least.
   static let sharesAnewEvery: Duration = .seconds(10)
-  /// and longer where many read: so that all of them together read twenty times a second.
-  static let readersSpread: Duration = .milliseconds(50)
 
   /// How many connections it wants for itself at this moment: the floor, or its share of the room.
   @inline(__always) var floor: Int { min(headroom.share ?? .max, settings.minConnections) }
@@ -16,15 +14,8 @@ extension PoolCore {
   /// The server has answered.
   mutating func takeShare(of room: ServerRoom?, at now: Instant) {
     guard settings.elasticMin else { return }
-    guard let room, let fleet = room.fleet else {
-      headroom.share = nil
-      alarms.share = now + Self.sharesAnewEvery.scaled(by: 0.5 + random.fraction())
-      return
-    }
-    let instances = max(fleet.instances, 1)
-    let interval = max(Self.sharesAnewEvery, Self.readersSpread.scaled(by: Double(instances)))
-    alarms.share = now + interval.scaled(by: 0.5 + random.fraction())
-    let equal = (fleet.sessions + room.free - 1) / instances
+    guard let room, let fleet = room.fleet else { return headroom.share = nil }
+    let equal = (fleet.sessions + room.free - 1) / max(fleet.instances, 1)
     guard equal < settings.minConnections else {
       headroom.share = nil
       return

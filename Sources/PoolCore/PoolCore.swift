@@ -103,7 +103,7 @@ public struct PoolCore: Sendable {
     var room: Instant?
     var giveBack: Instant?
     var scoutLeaves: Instant?
-    var share: Instant?
+    var look: Instant?
     var ticket: Instant?
     var hold: Instant?
     var upkeep: Instant?
@@ -133,7 +133,7 @@ public struct PoolCore: Sendable {
     take(alarms.room)
     take(alarms.giveBack)
     take(alarms.scoutLeaves)
-    take(alarms.share)
+    take(alarms.look)
     take(alarms.ticket)
     take(alarms.hold)
     take(alarms.upkeep)
@@ -214,7 +214,7 @@ public struct PoolCore: Sendable {
     if due(&alarms.scoutLeaves) { leaveServer(at: now) }
     // What these wait for is decided after every event.
     _ = due(&alarms.room)
-    _ = due(&alarms.share)
+    _ = due(&alarms.look)
     _ = due(&alarms.ticket)
     _ = due(&alarms.hold)
     _ = due(&alarms.login)

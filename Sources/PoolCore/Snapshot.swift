@@ -259,7 +259,7 @@ public struct RoomReport: Hashable, Sendable {
   public var readAt: Instant?
   /// How many sessions there was too little room for: logins wait. Nil if they do not.
   public var needed: Int?
-  /// When it is read again; set while logins wait, and with `elasticMin`.
+  /// When it is read again.
   public var nextLook: Instant?
   /// The share it settles for (`elasticMin`); nil while it can have its floor.
   public var share: Int?

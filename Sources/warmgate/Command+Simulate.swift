@@ -24,6 +24,9 @@ extension Command {
         meaning: "ways of logging in to compare (default: all, as --list names them)"),
       Option(name: "seed", placeholder: "NUMBER", meaning: "decides what is left to chance (default: 1)"),
       Option(
+        name: "connect-timeout", placeholder: "DURATION",
+        meaning: "an instance gives a login up after so long, as serve does (default: 5s)"),
+      Option(
         name: "server-connections", placeholder: "NUMBER",
         meaning: "max_connections of the server (default: one and a half times the fleet's)"),
       Option(
@@ -101,6 +104,13 @@ extension Command.Invocation {
     }
     if let rate = try count("server-logins-per-second", in: 1...1_000_000) {
       setup.model.loginsPerSecond = Double(rate)
+    }
+    if let timeout = try duration("connect-timeout") {
+      // As `serve` has it.
+      guard (.milliseconds(100)...(.seconds(3600))).contains(timeout) else {
+        throw UsageError("--connect-timeout \(timeout.settingText.quoted): give 100ms to 1h")
+      }
+      setup.model.connectTimeout = timeout
     }
     return setup
   }

@@ -22,7 +22,7 @@ import Testing
     #expect(server.used == 0 && server.free == 0)
     let work = server.takeNext(at: now)
     let ticket = try #require(work).ticket
-    #expect(server.done(ticket)?.id == 1)
+    #expect(server.done(ticket)?.login?.id == 1)
     #expect(server.free == 0)
     server.settle(ticket, isWanted: true)
     #expect(server.done(ticket) == nil)
@@ -63,7 +63,7 @@ import Testing
     var tickets: [UInt32] = []
     for number in 1...10_000 {
       let work = server.takeNext(at: now)
-      #expect(try #require(work).login.id == UInt32(number))
+      #expect(try #require(work).job.login?.id == UInt32(number))
       tickets.append(try #require(work).ticket)
       guard number >= 2 else { continue }
       #expect(server.busy == 2)
@@ -94,11 +94,11 @@ import Testing
     let usual = try #require(begun).ends - now
     let half = now + usual / 2
     let slowed = server.slow(by: 10, at: half)
-    #expect(slowed.map(\.login.id) == [1])
+    #expect(slowed.map(\.job.login?.id) == [1])
     #expect(abs((slowed[0].ends - half) / usual - 5) < 0.001)
     // The time that was said before is none any more.
     #expect(server.done(try #require(begun).ticket) == nil)
-    #expect(server.done(slowed[0].ticket)?.id == 1)
+    #expect(server.done(slowed[0].ticket)?.login?.id == 1)
     let recovered = server.slow(by: 1 / 10, at: half + usual)
     #expect(abs((recovered[0].ends - half - usual) / usual - 0.4) < 0.001)
     server.settle(recovered[0].ticket, isWanted: true)
@@ -144,5 +144,28 @@ import Testing
     #expect(server.foreign == 8)
     server.release(8)
     #expect(server.foreign == 0 && server.free == 10)
+  }
+
+  @Test(
+    "instances that start on the server's machine take its workers, in turn with logins, also while it is down"
+  )
+  func starts() throws {
+    var server = server(slots: 5)
+    for seat in 0..<3 { server.start(seat: Int32(seat)) }
+    for number in 1...2 { #expect(server.arrive(login(number)) == nil) }
+    func next() throws -> Server.Work {
+      let work = server.takeNext(at: now)
+      return try #require(work)
+    }
+    let (first, second) = (try next(), try next())
+    #expect(first.job.login == nil && second.job.login?.id == 1)
+    var more = server.takeNext(at: now)
+    #expect(more == nil && server.free == 3)
+    server.goDown()
+    server.started(first.ticket)
+    #expect(try next().job.login == nil)
+    #expect(try next().job.login == nil)
+    more = server.takeNext(at: now)
+    #expect(more == nil)
   }
 }

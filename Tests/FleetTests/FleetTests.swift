@@ -11,22 +11,26 @@ import Testing
   private static let table = ResultTable([
     "40 instances × 4", "logins", "refused: full", "refused: starting", "peak per 100 ms", "peak in flight",
     "ready",
-    "after",
+    "after", "peak from the calm on", "last login",
   ])
 
-  /// Lets something happen, and tells what it meant for the server.
+  /// Lets something happen, and tells what it meant for the server. `all`: so many logins succeed in the end.
   @discardableResult
   private func measure(
-    _ name: String, _ pg: TestPostgres, _ body: () async throws -> String
+    _ name: String, _ pg: TestPostgres, all: Int? = nil, _ body: () async throws -> String
   ) async throws -> LoginLog {
     let (length, began) = (pg.logLength, ContinuousClock.now)
     let ready = try await body()
     let took = ContinuousClock.now - began
+    if let all {
+      #expect(await eventually(within: .seconds(60)) { pg.logins(since: length).succeeded >= all })
+    }
     let logins = pg.logins(since: length)
     let seconds = Double(took.components.seconds) + Double(took.components.attoseconds) / 1e18
     Self.table.add([
       name, "\(logins.arrivals.count)", "\(logins.full)", "\(logins.starting)", "\(logins.peakPerTenth)",
       "\(logins.peakInFlight)", ready, String(format: "%.1f s", seconds),
+      "\(logins.peakPerStep)", String(format: "%.2f s", logins.completion),
     ])
     return logins
   }
@@ -45,7 +49,7 @@ import Testing
   func fitting() async throws {
     try await withServer(slots: 200) { pg, url in
       try await withFleet { fleet in
-        let rollout = try await measure("200 slots: rollout", pg) {
+        let rollout = try await measure("200 slots: rollout", pg, all: Self.instances * Self.floor) {
           try fleet.start(Self.instances, url: url, min: Self.floor, max: 10)
           #expect(await fleet.becomeReady(Self.instances, within: .seconds(120)))
           return "\(await fleet.ready())"
@@ -55,7 +59,9 @@ import Testing
 
         try await pg.stop(.immediate)
         try await Task.sleep(for: .seconds(10))
-        let outage = try await measure("200 slots: after an outage of 10 s", pg) {
+        let outage = try await measure(
+          "200 slots: after an outage of 10 s", pg, all: Self.instances * Self.floor
+        ) {
           try await pg.start()
           #expect(await fleet.becomeReady(Self.instances, within: .seconds(120)))
           return "\(await fleet.ready())"

@@ -67,7 +67,8 @@ private final class Life {
   private var open: [LeaseID] = []
 
   static let loginFaults: [Fault] = [
-    .refused, .full, .starting, .wrongPassword, .loginTimedOut, .server("3D000"), .server("28000"),
+    .refused, .full, .starting, .wrongPassword, .loginTimedOut, Fault(.timedOut, at: .authentication),
+    .server("3D000"), .server("28000"),
     .server("55000"), .server("08P01"), Fault(.nameNotFound, at: .name), Fault(.certificate, at: .tls),
     Fault(.wrongRole, at: .role), Fault(.attemptsStuck, at: .name),
   ]

@@ -37,6 +37,10 @@ import Testing
         ["outage", "--instances", "2", "--server-logins-per-second", "0"],
         "--server-logins-per-second \"0\": give 1 to 1000000"
       ),
+      (
+        ["outage", "--instances", "2", "--connect-timeout", "10ms"],
+        "--connect-timeout \"10ms\": give 100ms to 1h"
+      ),
       (["outage", "--instance", "2"], "unknown option \"--instance\": did you mean --instances?"),
       (
         ["/nonexistent/may.txt", "--instances", "2"],
