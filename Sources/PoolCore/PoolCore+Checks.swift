@@ -99,7 +99,11 @@ extension PoolCore {
     let fault = Fault(.timedOut, at: .idle)
     record(fault, during: .connection, at: now)
     for id in late { close(id, .silent) }
-    if verifications > 1 || isSuspectLate { return retireGeneration(.silent, because: fault, at: now) }
+    if verifications > 1 || isSuspectLate {
+      // The probe's connection is given up with them, and its next question would have gone as theirs did.
+      if probe.connection != nil { count(fault, took: settings.probeTimeout, isRecorded: true, at: now) }
+      return retireGeneration(.silent, because: fault, at: now)
+    }
     for id in late { lost(id, fault, at: now) }
     verifySuspects(at: now)
   }
