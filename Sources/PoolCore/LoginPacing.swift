@@ -91,7 +91,7 @@ struct LoginPacing: Sendable {
     default: break
     }
     let failingFor = now - since
-    let pace = RetryPace.after(fault, repeated: repeated, failingFor: failingFor)
+    let pace = RetryPace.after(fault, repeated: repeated, failingFor: failingFor, fleet: fleet)
     notBefore = now + pace.delay(failures: report.failuresInRow, failingFor: failingFor, random: &random)
     timeouts = fault.isOfCrowd ? timeouts + 1 : 0
     if timeouts > 0 {
@@ -128,7 +128,7 @@ struct LoginPacing: Sendable {
     losses += 1
     if losses == 1 { firstLoss = now }
     let failingFor = now - (firstLoss ?? now)
-    let pace = RetryPace.after(fault, repeated: losses, failingFor: failingFor)
+    let pace = RetryPace.after(fault, repeated: losses, failingFor: failingFor, fleet: fleet)
     wait(until: now + pace.delay(failures: losses, failingFor: failingFor, random: &random))
   }
 }

@@ -31,10 +31,11 @@ extension PoolCore {
   static let fewLogins = 4
   /// Slots are given back within this time: before long, and not by all instances at once.
   static let givesBackWithin: Duration = .seconds(2)
-  /// A connection that is alone, on a server without a free slot, is given up after so long: others have too little too.
-  static let scoutLeavesAfter: ClosedRange<Duration> = .seconds(30)...(.seconds(60))
+  /// A connection that is alone where too little is free is given up after so long: others have too little too, and what
+  /// it and its like leave may be all that one of them needs.
+  static let scoutLeavesAfter: ClosedRange<Duration> = .seconds(10)...(.seconds(20))
   /// It comes back within this time.
-  static let scoutReturnsWithin: Duration = .seconds(10)
+  static let scoutReturnsWithin: Duration = .seconds(20)
 
   /// While nobody waits for room the fleet is counted anew all the same, for the next time that all come at once: sooner
   /// while it is young,
@@ -119,12 +120,13 @@ extension PoolCore {
     hold.shortages += 1
     headroom.hold = hold
     let failingFor = now - hold.since
-    let wait = RetryPace.full.delay(failures: hold.shortages, failingFor: failingFor, random: &random)
+    let pace = RetryPace.full(fleet: logins.fleet, spread: Self.readersSpread)
+    let wait = pace.delay(failures: hold.shortages, failingFor: failingFor, random: &random)
     alarms.room = now + wait
     guard phase == .warming else { return }
     if members.current > 1, alarms.giveBack == nil {
       alarms.giveBack = now + random.duration(from: .zero, to: Self.givesBackWithin)
-    } else if members.current == 1, room.free <= 1, alarms.scoutLeaves == nil {
+    } else if members.current == 1, isScarce(room), alarms.scoutLeaves == nil {
       let (from, to) = (Self.scoutLeavesAfter.lowerBound, Self.scoutLeavesAfter.upperBound)
       alarms.scoutLeaves = now + random.duration(from: from, to: to)
     }
@@ -152,10 +154,15 @@ extension PoolCore {
     for id in members.idle { close(id, .noSlots) }
   }
 
-  /// Perhaps connections like this one are all that fill the server.
+  /// Perhaps connections like this one are all that fill the server, or stand between one of the fleet and its floor.
+  private func isScarce(_ room: ServerRoom) -> Bool {
+    let isOneOfMany = room.fleet.map { $0.instances > 1 } ?? false
+    return room.free <= (isOneOfMany ? neededSlots : 1)
+  }
+
   mutating func leaveServer(at now: Instant) {
     guard phase == .warming, headroom.hold != nil, members.count == 1, let id = probe.connection,
-      let reading = headroom.reading, reading.free <= 1
+      let reading = headroom.reading, isScarce(reading)
     else { return }
     close(id, .noSlots)
     logins.wait(until: now + random.duration(from: .zero, to: Self.scoutReturnsWithin))

@@ -16,17 +16,29 @@ enum RetryPace: Hashable, Sendable {
   /// The server is alive and says that it is about to accept logins.
   private static let starting = backOff(base: .milliseconds(100), cap: .seconds(2))
   /// The server is full: knocking makes it worse.
-  static let full = backOff(base: .seconds(1), cap: .seconds(30))
+  private static let full = backOff(base: .seconds(1), cap: .seconds(30))
   /// Wrong settings.
   private static let configuration = steady(from: .seconds(30), to: .seconds(60))
 
+  /// As `full`, but a few may come more often than many: from all instances together one in each `spread`, on average.
+  static func full(fleet: Int?, spread: Duration) -> RetryPace {
+    guard let fleet, case .backOff(let base, let longest) = full else { return full }
+    let cap = max(.seconds(5), spread.scaled(by: 2 * Double(fleet)))
+    return .backOff(base: base, cap: Swift.min(longest, cap))
+  }
+
+  /// All of a fleet together knock at a full server no more than eight times a second.
+  private static let knocksSpread: Duration = .milliseconds(125)
+
   /// `repeated`: how often in a row it was this kind of fault. `failingFor`: since the first of them.
-  static func after(_ fault: Fault, repeated: Int, failingFor: Duration) -> RetryPace {
+  /// `fleet`: how many instances there are, if that is known.
+  static func after(_ fault: Fault, repeated: Int, failingFor: Duration, fleet: Int?) -> RetryPace {
     switch fault.kind {
     case .server(let state):
       switch state.code {
       case "57P03": starting
-      case "53300", "53200", "53100", "53400": full
+      case "53300": full(fleet: fleet, spread: knocksSpread)
+      case "53200", "53100", "53400": full
       // The secret may have been rotated this very moment: it is read again once, soon.
       case "28P01": repeated <= 1 ? transient : configuration
       case "28000", "57P04", "0A000", "22023", "42501", "42704": configuration

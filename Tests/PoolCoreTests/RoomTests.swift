@@ -138,18 +138,43 @@ import Testing
   @Test("where connections like it alone may fill the server, it leaves now and then, and comes back")
   func leaves() {
     let pool = pool(slots: 100, foreign: 99)
-    pool.advance(by: .seconds(29))
+    pool.advance(by: .seconds(9))
     #expect(pool.open == 1)
-    #expect(pool.advance(within: .seconds(62)) { $0.open == 0 } != nil)
+    #expect(pool.advance(within: .seconds(22)) { $0.open == 0 } != nil)
     #expect(pool.closes.last?.reason == .noSlots)
     #expect(pool.reasons.first?.name == "no_slots")
     pool.clearLog()
-    #expect(pool.advance(within: .seconds(11)) { $0.open == 1 } != nil)
+    #expect(pool.advance(within: .seconds(21)) { $0.open == 1 } != nil)
     // It comes back to look, not to knock.
-    pool.advance(by: .seconds(20))
+    pool.advance(by: .seconds(9))
     #expect(pool.attempts.count == 1)
     pool.server.foreign = 0
     #expect(pool.advance(within: .seconds(90)) { $0.isReady } != nil)
+  }
+
+  @Test(
+    "one of a fleet leaves also where some slots are free and too few for a floor, one that is alone does not"
+  )
+  func leavesOthers() {
+    for (peers, leaves) in [(4, true), (0, false)] {
+      let pool = pool(slots: 100, foreign: 97)
+      pool.server.peers = (peers, peers)
+      pool.advance(by: .seconds(9))
+      #expect(pool.open == 1)
+      #expect((pool.advance(within: .seconds(22)) { $0.open == 0 } != nil) == leaves)
+    }
+  }
+
+  @Test("a few look sooner whether there is room again than many", arguments: 1...5)
+  func looks(seed: Int) {
+    func readings(of instances: Int) -> Int {
+      let pool = pool(slots: 100_000, foreign: 99_990, min: 20, max: 20, seed: UInt64(seed))
+      pool.server.peers = (instances - 1, 0)
+      pool.advance(by: .seconds(60))
+      return pool.roomReadings
+    }
+    #expect((12...40).contains(readings(of: 40)))
+    #expect(readings(of: 2000) <= 12)
   }
 
   @Test("an answer that is older than a refusal frees nothing")
