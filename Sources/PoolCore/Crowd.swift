@@ -42,8 +42,9 @@ enum Crowd {
   /// Then the queue is longer than its clients are patient, and the server works for those that have left. It gets out of
   /// that only if nobody comes for as long as it works on what there is, and that depends on the fleet: 4 ms for each
   /// instance, 16 ms after the second time, then 40 ms, doubled each time up to 160 ms, and up to twice as long. The steps
-  /// are those with which simulated fleets of 500 to 10,000 came back soonest. Who does not know its fleet waits up to as
-  /// long as it has failed.
+  /// are those with which simulated fleets of 500 to 10,000 came back soonest. And up to as long as it has failed: a server
+  /// that hung, for another reason than a crowd, is asked again within the time that it hung. Who does not know its fleet
+  /// goes by that alone.
   static func retreat(timeouts: Int, fleet: Int?, failingFor: Duration) -> ClosedRange<Duration> {
     guard let fleet else { return .zero...min(failingFor, RetryPace.longestCap) }
     let perInstance: Duration =
@@ -54,7 +55,7 @@ enum Crowd {
       case 4: .milliseconds(80)
       default: .milliseconds(160)
       }
-    let least = perInstance.scaled(by: Double(min(fleet, mostInstances)))
+    let least = min(perInstance.scaled(by: Double(min(fleet, mostInstances))), failingFor.scaled(by: 0.5))
     return least...least + least
   }
 }

@@ -95,7 +95,7 @@ struct LoginPacing: Sendable {
     notBefore = now + pace.delay(failures: report.failuresInRow, failingFor: failingFor, random: &random)
     timeouts = fault.isOfCrowd ? timeouts + 1 : 0
     if timeouts > 0 {
-      let retreat = Crowd.retreat(timeouts: timeouts, fleet: fleet, failingFor: failingFor)
+      let retreat = Crowd.retreat(timeouts: timeouts, fleet: fleet, failingFor: failingFor + (now - begun))
       wait(until: now + random.duration(from: retreat.lowerBound, to: retreat.upperBound))
     }
     trialDue = now + random.duration(from: .seconds(30), to: .seconds(60))

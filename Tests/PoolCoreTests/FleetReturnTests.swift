@@ -57,8 +57,11 @@ import Testing
   }
 
   /// The waits after logins that failed in this way, one after the other.
-  private func waits(_ pool: VirtualPool, _ fault: Fault, _ count: Int) -> [Duration] {
+  private func waits(
+    _ pool: VirtualPool, _ fault: Fault, _ count: Int, lasting latency: Duration? = nil
+  ) -> [Duration] {
     pool.server.refuse(fault)
+    if let latency { pool.server.loginLatency = latency }
     lose(pool)
     pool.advance(within: .seconds(7200)) { $0.attempts.count == count + 1 }
     let latency = pool.server.loginLatency
@@ -71,12 +74,28 @@ import Testing
     "a login that the server took and did not finish keeps it away for as long as the fleet takes",
     arguments: 1...10)
   func retreat(seed: Int) {
-    let waits = waits(member(of: 10_000, seed: UInt64(seed)), Self.crowded, 4)
+    let waits = waits(member(of: 200, seed: UInt64(seed)), Self.crowded, 4, lasting: .seconds(5))
     let bounds: [ClosedRange<Duration>] = [
-      .seconds(40)...(.seconds(80)), .seconds(160)...(.seconds(320)), .seconds(400)...(.seconds(800)),
-      .seconds(800)...(.seconds(1600)),
+      .milliseconds(800)...(.milliseconds(1600)), .milliseconds(3200)...(.milliseconds(6400)),
+      .seconds(8)...(.seconds(16)), .seconds(16)...(.seconds(32)),
     ]
-    #expect(waits.count == 4 && zip(waits, bounds).allSatisfy { $1.contains($0) }, "\(waits)")
+    // What any failure costs may be longer: up to 5 s.
+    #expect(
+      waits.count == 4
+        && zip(waits, bounds).allSatisfy { $1.lowerBound <= $0 && $0 <= max($1.upperBound, .seconds(5)) },
+      "\(waits)")
+  }
+
+  @Test("and never for longer than it has been failing, however large the fleet", arguments: 1...10)
+  func boundedRetreat(seed: Int) {
+    let waits = waits(member(of: 10_000, seed: UInt64(seed)), Self.crowded, 6, lasting: .seconds(5))
+    var trouble = Duration.zero
+    for wait in waits {
+      trouble += .seconds(5)
+      #expect(trouble.scaled(by: 0.5) <= wait && wait <= max(trouble, .seconds(5)), "\(waits)")
+      trouble += wait
+    }
+    #expect(waits.count == 6)
   }
 
   @Test("who is alone, or hears nothing at all, waits no longer than after any other failure")
@@ -96,10 +115,10 @@ import Testing
       let pool = VirtualPool(PoolSettings(), seed: seed, server: server)
       pool.keepsLog = true
       pool.advance(by: .seconds(3600))
-      let begun = pool.attempts[0] + .seconds(5)
       for (attempt, next) in zip(pool.attempts, pool.attempts.dropFirst()) {
         let failed = attempt + .seconds(5)
-        #expect(next - failed <= max(.seconds(5), min(.seconds(60), failed - begun)) + .milliseconds(1))
+        #expect(
+          next - failed <= max(.seconds(5), min(.seconds(60), failed - pool.attempts[0])) + .milliseconds(1))
       }
       #expect((60...160).contains(pool.attempts.count), "\(pool.attempts.count)")
     }
