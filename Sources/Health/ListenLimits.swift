@@ -17,7 +17,7 @@ struct ListenLimits: Sendable {
   /// Bytes the library may use for one connection: the head of the request (twice for cookies, which it takes
   /// apart) and that of the answer. A connection that is kept touches all of it, and the library clears it after every
   /// request: enough for heads of 8 KiB, and no more.
-  var connectionMemory = 12 * 1024
+  var connectionMemory = 10 * 1024
   var arrival = ListenLimits.defaultArrival
   var rest = ListenLimits.defaultRest
   var delivery = ListenLimits.defaultDelivery
@@ -27,7 +27,7 @@ struct ListenLimits: Sendable {
   /// How far `connections` may be exceeded until the closed ones are gone.
   var slack: Int { 64 + connections / 8 }
 
-  /// Half of the files that the process may open, because the pool needs some too, and at most 1024: 12 MiB if
+  /// Half of the files that the process may open, because the pool needs some too, and at most 1024: 10 MiB if
   /// every one of them fills its memory. Health checkers ask and go, or are few.
   static func health() -> ListenLimits {
     ListenLimits(connections: min(max(openFiles / 2, 32), 1024))
