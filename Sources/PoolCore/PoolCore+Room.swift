@@ -33,9 +33,9 @@ extension PoolCore {
   static let givesBackWithin: Duration = .seconds(2)
   /// A connection that is alone where too little is free is given up after so long: others have too little too, and what
   /// it and its like leave may be all that one of them needs.
-  static let scoutLeavesAfter: ClosedRange<Duration> = .seconds(10)...(.seconds(20))
+  static let scoutLeavesAfter: ClosedRange<Duration> = .seconds(5)...(.seconds(15))
   /// It comes back within this time.
-  static let scoutReturnsWithin: Duration = .seconds(20)
+  static let scoutReturnsWithin: Duration = .seconds(10)
 
   /// While nobody waits for room the fleet is counted anew all the same, for the next time that all come at once: sooner
   /// while the instance is young.
