@@ -33,14 +33,16 @@ extension PoolCore {
   static let givesBackWithin: Duration = .seconds(2)
   /// A connection that is alone where too little is free is given up after so long: others have too little too, and what
   /// it and its like leave may be all that one of them needs.
-  static let scoutLeavesAfter: ClosedRange<Duration> = .seconds(10)...(.seconds(20))
+  static let scoutLeavesAfter: ClosedRange<Duration> = .seconds(5)...(.seconds(15))
   /// It comes back within this time.
-  static let scoutReturnsWithin: Duration = .seconds(20)
+  static let scoutReturnsWithin: Duration = .seconds(10)
 
   /// While nobody waits for room the fleet is counted anew all the same, for the next time that all come at once: sooner
-  /// while it is young,
+  /// while the instance is young.
   static let countsAnewEvery: ClosedRange<Duration> = .seconds(180)...(.seconds(3600))
-  /// and not sooner than that all of them together read twenty times a second.
+  /// All of a fleet together count it twice a second at most,
+  static let countsSpread: Duration = .milliseconds(500)
+  /// and read the room twenty times a second while they wait for it or share it.
   static let readersSpread: Duration = .milliseconds(50)
 
   /// How many sessions are wanted besides those that are open: the whole rest of the floor, or one more, and those that
@@ -74,11 +76,15 @@ extension PoolCore {
   }
 
   private mutating func lookAgain(at now: Instant) {
-    let young = min(max(now - started, Self.countsAnewEvery.lowerBound), Self.countsAnewEvery.upperBound)
-    let interval = max(
-      settings.elasticMin ? Self.sharesAnewEvery : young,
-      Self.readersSpread.scaled(by: Double(headroom.reading?.fleet?.instances ?? 1)))
-    alarms.look = now + interval.scaled(by: 0.5 + random.fraction())
+    let (least, spread): (Duration, Duration)
+    if settings.elasticMin {
+      (least, spread) = (Self.sharesAnewEvery, Self.readersSpread)
+    } else {
+      let age = min(max(now - started, Self.countsAnewEvery.lowerBound), Self.countsAnewEvery.upperBound)
+      (least, spread) = (age, Self.countsSpread)
+    }
+    let instances = Double(headroom.reading?.fleet?.instances ?? 1)
+    alarms.look = now + max(least, spread.scaled(by: instances)).scaled(by: 0.5 + random.fraction())
   }
 
   /// How large the fleet is. While it is not all there, it may only be larger than was known.

@@ -141,6 +141,20 @@ import Testing
     #expect(outcome.noSlots > 0 && outcome.allFull == nil)
   }
 
+  @Test(
+    "where forty do not fit all but one of those that could be are ready after two minutes", arguments: 1...10
+  )
+  func mostOfThem(seed: Int) throws {
+    var setup = try setup("cold-start", 40, 4, seed: UInt64(seed))
+    setup.model.slots = 100
+    setup.limit = .seconds(120)
+    let outcome = Strategy.warmgate.run(setup)
+    #expect(outcome.violations == [])
+    #expect(outcome.ready >= 22)
+    // One in four knocks once a second.
+    #expect(outcome.noSlots <= 500)
+  }
+
   @Test("an instance that stays unready although there is room is a broken law")
   func liveness() throws {
     var setup = try setup("outage", 5)

@@ -93,7 +93,7 @@ import Testing
         }
         #expect(await fleet.verdicts().contains { $0.hasPrefix("not ready: no slots: at least ") })
         // Two of each at the first contact, and those of the scouts that find no slot: in 20 s, with full jitter from
-        // 1 s to 30 s, each is refused about 6 times, and hardly ever more than 12 times.
+        // 1 s to 10 s, each is refused about 7 times, and hardly ever more than 12 times.
         #expect(missing.full <= 2 * 10 + 12 * 8)
         let released = try await measure("200 slots: the leak is released", pg) {
           await leak.close()
@@ -117,8 +117,9 @@ import Testing
           try await Task.sleep(until: end)
           return "\(await fleet.ready())"
         }
-        #expect(await fleet.ready() >= 18)
-        // As above: about 13 times in two minutes for each of 15 to 21 scouts without a slot.
+        // 24 fit. The last few are a matter of luck, and of time.
+        #expect(await fleet.ready() >= 22)
+        // Full jitter up to 10 s: about 24 times in two minutes for each of the 16 without a slot, while they are.
         #expect(rollout.full <= 2 * Self.instances + 20 * 21)
       }
     }

@@ -138,15 +138,15 @@ import Testing
   @Test("where connections like it alone may fill the server, it leaves now and then, and comes back")
   func leaves() {
     let pool = pool(slots: 100, foreign: 99)
-    pool.advance(by: .seconds(9))
+    pool.advance(by: .seconds(4))
     #expect(pool.open == 1)
-    #expect(pool.advance(within: .seconds(22)) { $0.open == 0 } != nil)
+    #expect(pool.advance(within: .seconds(17)) { $0.open == 0 } != nil)
     #expect(pool.closes.last?.reason == .noSlots)
     #expect(pool.reasons.first?.name == "no_slots")
     pool.clearLog()
-    #expect(pool.advance(within: .seconds(21)) { $0.open == 1 } != nil)
+    #expect(pool.advance(within: .seconds(11)) { $0.open == 1 } != nil)
     // It comes back to look, not to knock.
-    pool.advance(by: .seconds(9))
+    pool.advance(by: .seconds(4))
     #expect(pool.attempts.count == 1)
     pool.server.foreign = 0
     #expect(pool.advance(within: .seconds(90)) { $0.isReady } != nil)
@@ -159,9 +159,9 @@ import Testing
     for (peers, leaves) in [(4, true), (0, false)] {
       let pool = pool(slots: 100, foreign: 97)
       pool.server.peers = (peers, peers)
-      pool.advance(by: .seconds(9))
+      pool.advance(by: .seconds(4))
       #expect(pool.open == 1)
-      #expect((pool.advance(within: .seconds(22)) { $0.open == 0 } != nil) == leaves)
+      #expect((pool.advance(within: .seconds(17)) { $0.open == 0 } != nil) == leaves)
     }
   }
 
@@ -174,7 +174,7 @@ import Testing
       return pool.roomReadings
     }
     #expect((12...40).contains(readings(of: 40)))
-    #expect(readings(of: 2000) <= 12)
+    #expect(readings(of: 2000) <= 20)
   }
 
   @Test("an answer that is older than a refusal frees nothing")
