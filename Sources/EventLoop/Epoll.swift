@@ -5,7 +5,6 @@ import Glibc
 final class Epoll {
   static let inboxID: UInt64 = 0
   static let alarmID: UInt64 = 1
-  static let firstWatch: UInt64 = 2
 
   private let set: Int32
   private let batch: UnsafeMutableBufferPointer<epoll_event>

@@ -41,14 +41,15 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
   let epoll: Epoll
   let inbox: Inbox
   let alarm: Alarm
-  var timers = TimerQueue()
-  var watches: [UInt64: Watch] = [:]
+  // Not checked for overlapping accesses at run time, which costs more than most of them: one thread has them, and none
+  // is held while something else is called.
+  @exclusivity(unchecked) var timers = TimerQueue()
+  @exclusivity(unchecked) var watches = WatchTable()
   /// Counts the turns: within one, the world outside is taken as it was at its begin. On the loop only.
-  public private(set) var turn: UInt64 = 0
-  private var jobsLeft = EventLoop.jobsPerTurn
-  private var nextWatch: UInt64 = Epoll.firstWatch
-  private var backlog = Backlog()
-  private var turnEnd: (() -> Void)?
+  @exclusivity(unchecked) public private(set) var turn: UInt64 = 0
+  @exclusivity(unchecked) private var jobsLeft = EventLoop.jobsPerTurn
+  @exclusivity(unchecked) private var backlog = Backlog()
+  @exclusivity(unchecked) private var turnEnd: (() -> Void)?
   /// The thread that runs the loop, 0 when none does.
   private let thread = Atomic<UInt>(0)
   /// What `join()` waits for; nil before `start()` and after `join()`.
@@ -137,9 +138,11 @@ public final class EventLoop: SerialExecutor, @unchecked Sendable {
     _ descriptor: Int32, _ interest: Interest = .read, _ handler: @escaping (Readiness) -> Void
   ) throws(SystemError) -> Watch {
     assertOnLoop()
-    let id = nextWatch
-    try epoll.add(descriptor, interest.events, id: id)
-    nextWatch += 1
+    let id = watches.reserve()
+    do throws(SystemError) { try epoll.add(descriptor, interest.events, id: id) } catch {
+      watches.remove(id)
+      throw error
+    }
     let watch = Watch(loop: self, id: id, descriptor: descriptor, interest: interest, handler: handler)
     watches[id] = watch
     return watch
@@ -191,8 +194,8 @@ extension EventLoop {
     }
     // The descriptors stay open until deinit, the watched ones are their owners'. Handlers are let go here, where
     // what they capture expects to be released.
-    for watch in watches.values { watch.forget() }
-    watches = [:]
+    for watch in watches.watches { watch.forget() }
+    watches = WatchTable()
     timers = TimerQueue()
     turnEnd = nil
     thread.store(0, ordering: .relaxed)

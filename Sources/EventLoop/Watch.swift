@@ -50,7 +50,7 @@ public final class Watch {
   private unowned let loop: EventLoop
   private let id: UInt64
   /// Nil once cancelled.
-  private(set) var handler: ((Readiness) -> Void)?
+  @exclusivity(unchecked) private(set) var handler: ((Readiness) -> Void)?
 
   init(
     loop: EventLoop, id: UInt64, descriptor: Int32, interest: Interest, handler: @escaping (Readiness) -> Void
@@ -63,7 +63,7 @@ public final class Watch {
   }
 
   /// What it waits for; setting it to what it is costs nothing.
-  public var interest: Interest {
+  @exclusivity(unchecked) public var interest: Interest {
     didSet {
       guard interest != oldValue, handler != nil else { return }
       loop.assertOnLoop()
@@ -77,7 +77,7 @@ public final class Watch {
     guard handler != nil else { return }
     loop.assertOnLoop()
     handler = nil
-    loop.watches[id] = nil
+    loop.watches.remove(id)
     loop.epoll.remove(descriptor)
   }
 

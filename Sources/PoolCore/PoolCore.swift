@@ -152,7 +152,7 @@ public struct PoolCore: Sendable {
 
   /// As `handle(_:at:)`, reusing the caller's storage: what `buffer` held is lost.
   public mutating func handle(_ event: Event, at now: Instant, into buffer: inout [Effect]) {
-    effects.removeAll(keepingCapacity: true)
+    if !effects.isEmpty { effects.removeAll(keepingCapacity: true) }
     if case .abandon(let lease) = event, queue.cancel(lease) { counters.acquiresCancelled += 1 }
     // Before anything else: what this event frees must not go to a caller whose time is up.
     while let (lease, waited) = queue.expired(at: now) { refuse(lease, .timedOut(waited: waited)) }

@@ -24,24 +24,26 @@ public actor Connection {
 
   public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
-  var state: State
-  var watch: Watch?
+  // Of what each statement needs, overlapping accesses are not checked for at run time: the loop alone has it, and none is
+  // held while something else is called.
+  @exclusivity(unchecked) var state: State
+  @exclusivity(unchecked) var watch: Watch?
   var endHandler: (@Sendable (Fault) -> Void)?
-  var statements: UInt64 = 0
+  @exclusivity(unchecked) var statements: UInt64 = 0
   /// A result was read row by row, which libpq would go on with in a batch.
   var isRowByRow = false
   /// How often something has come from the server.
-  public internal(set) var arrivals: UInt64 = 0
+  @exclusivity(unchecked) public internal(set) var arrivals: UInt64 = 0
   /// The turn of the loop in which the socket was last read.
-  var readInTurn: UInt64 = 0
+  @exclusivity(unchecked) var readInTurn: UInt64 = 0
   /// The statement that the socket was last ready for.
-  var heard: UInt64 = 0
+  @exclusivity(unchecked) var heard: UInt64 = 0
   /// The statement of which it is certain that the kernel took nothing.
   var refused: UInt64 = 0
-  var cache: StatementCache
+  @exclusivity(unchecked) var cache: StatementCache
   nonisolated let asks = Asks()
   /// The last error was that a prepared statement returns something else now.
-  var planIsOutdated = false
+  @exclusivity(unchecked) var planIsOutdated = false
 
   enum State {
     /// → running, streaming, over, closed

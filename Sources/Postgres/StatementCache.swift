@@ -23,7 +23,10 @@ struct StatementCache {
   static let capacity = 256
 
   private let prefix: String
-  private var entries: [String: Entry] = [:]
+  private var entries: [String: Entry] = [:] { didSet { last = nil } }
+  /// The one asked last, which is often the next one too: to compare it costs less than to look it up. Nothing else has
+  /// been used since, so its entry need not be told.
+  private var last: (sql: String, name: String)?
   private var seenOnce: Set<String> = []
   private var uses: UInt64 = 0
   private var isGivenUp: Bool
@@ -54,10 +57,13 @@ struct StatementCache {
 
   /// Of a statement that is prepared already.
   mutating func name(of sql: String) -> String? {
+    if let last, last.sql == sql { return last.name }
     guard !isGivenUp, let index = entries.index(forKey: sql) else { return nil }
     uses += 1
     entries.values[index].used = uses
-    return entries.values[index].name
+    let name = entries.values[index].name
+    last = (sql, name)
+    return name
   }
 
   /// The server has it.

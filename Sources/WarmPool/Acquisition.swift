@@ -86,13 +86,13 @@ extension WarmPool {
       caller.lease = lease
       event = .exchange(lease, id, fault, deadline: caller.deadline)
     }
-    if let lease = caller.lease { acquiring[lease] = caller }
+    if let lease = caller.lease { acquiring.add(lease, caller) }
     handle(event)
   }
 
   private func abandon(_ caller: Acquisition) {
     caller.isAbandoned = true
-    guard let lease = caller.lease, acquiring.removeValue(forKey: lease) != nil else { return }
+    guard let lease = caller.lease, acquiring.remove(lease) != nil else { return }
     handle(.abandon(lease))
     caller.refuse(CancellationError())
   }

@@ -20,11 +20,10 @@ extension WarmPool {
   /// After every event of a standby's pool.
   func sendAwayIfInDoubt() {
     guard standby != nil, !core.isTrusted, !acquiring.isEmpty else { return }
-    for (id, waiter) in acquiring {
-      // Another one may have been resumed meanwhile.
-      guard acquiring.removeValue(forKey: id) != nil else { continue }
-      handle(.abandon(id))
-      waiter.refuse(PoolInDoubt())
+    // What is told of one may end the wait of another.
+    while let (lease, caller) = acquiring.removeFirst() {
+      handle(.abandon(lease))
+      caller.refuse(PoolInDoubt())
     }
   }
 

@@ -32,7 +32,7 @@ extension WarmPool {
     if core.phase == .draining || effects.contains(where: \.isTransition) { publish(at: now) }
     needsPublishing = true
     for effect in effects { carryOut(effect) }
-    effects.removeAll(keepingCapacity: true)
+    if !effects.isEmpty { effects.removeAll(keepingCapacity: true) }
     swap(&effects, &self.effects)
     while let (lease, id) = unquiet.popLast() { grantIfStanding(lease, id) }
     if ticketSession != nil, !core.wantsTicket { endTicketSession() }
@@ -202,16 +202,16 @@ extension WarmPool {
     // One that is handed on at once has just been read. What another has to say is read when all that follows from
     // the present event is done.
     if let handedBack, handedBack.id == id {
-      return lend(handedBack, to: acquiring.removeValue(forKey: lease))
+      return lend(handedBack, to: acquiring.remove(lease))
     }
     guard let pooled = connections[id] else {
-      acquiring.removeValue(forKey: lease)?.refuse(
+      acquiring.remove(lease)?.refuse(
         PoolError(.ended, pool: core.snapshot(at: EventLoop.now()).pool))
       return
     }
     if aside?.connection === pooled.connection { return grantOnceFree(lease, pooled) }
     guard pooled.connection.assumeIsolated({ $0.isQuiet }) else { return unquiet.append((lease, id)) }
-    lend(pooled, to: acquiring.removeValue(forKey: lease))
+    lend(pooled, to: acquiring.remove(lease))
   }
 
   private func lend(_ pooled: PooledConnection, to caller: Acquisition?) {
@@ -221,7 +221,7 @@ extension WarmPool {
 
   /// It was the probe's a moment ago, and a question is under way on it still.
   private func grantOnceFree(_ lease: LeaseID, _ pooled: PooledConnection) {
-    guard let caller = acquiring.removeValue(forKey: lease) else { return }
+    guard let caller = acquiring.remove(lease) else { return }
     onLoop { pool in
       await pool.asideAnswered(on: pooled.connection)
       pool.lend(pooled, to: caller)
@@ -233,14 +233,14 @@ extension WarmPool {
   private func grantIfStanding(_ lease: LeaseID, _ id: ConnectionID) {
     guard let caller = acquiring[lease] else { return }
     if let pooled = connections[id], pooled.connection.assumeIsolated({ $0.isStanding() }) {
-      lend(pooled, to: acquiring.removeValue(forKey: lease))
+      lend(pooled, to: acquiring.remove(lease))
     } else {
       handle(.exchange(lease, id, Fault(.closed, at: .idle), deadline: caller.deadline))
     }
   }
 
   private func refuse(_ lease: LeaseID, _ why: AcquireRefusal) {
-    guard let caller = acquiring.removeValue(forKey: lease) else { return }
+    guard let caller = acquiring.remove(lease) else { return }
     let snapshot = core.snapshot(at: EventLoop.now())
     let fault = snapshot.login.isFailing ? snapshot.login.lastFault : snapshot.probe.last?.fault
     caller.refuse(PoolError(.acquire(why), fault: fault, pool: snapshot.pool))

@@ -37,21 +37,23 @@ public actor WarmPool {
   /// Where tickets are taken, if that is another database.
   let ticketConnector: Connector?
   /// The session there.
-  var ticketSession: Connection?
+  @exclusivity(unchecked) var ticketSession: Connection?
   let question: ProbeQuestion
   let tell: (@Sendable (PoolEvent) -> Void)?
   /// Set for one of several pools that serve the same reads.
   let standby: StandbyMembership?
 
-  var core: PoolCore
-  var effects: [Effect] = []
-  var needsPublishing = false
+  // Of what every lease needs, overlapping accesses are not checked for at run time: the loop alone has it, and none is held
+  // while something else is called.
+  @exclusivity(unchecked) var core: PoolCore
+  @exclusivity(unchecked) var effects: [Effect] = []
+  @exclusivity(unchecked) var needsPublishing = false
   var history = History()
-  var wake: (at: Instant, token: TimerToken)?
+  @exclusivity(unchecked) var wake: (at: Instant, token: TimerToken)?
   var nextBeat: TimerToken?
   var passwordWatch: PasswordWatch?
 
-  var connections: [ConnectionID: PooledConnection] = [:]
+  @exclusivity(unchecked) var connections: [ConnectionID: PooledConnection] = [:]
   var logins: [ConnectionID: Task<Void, Never>] = [:]
   /// How often something had come from the server by the last beat.
   var heard: UInt64 = 0
@@ -66,22 +68,22 @@ public actor WarmPool {
   /// Why the server does not say which cluster it is, when it was last asked.
   var clusterHidden: Fault?
 
-  var lastLease: UInt64 = 0
+  @exclusivity(unchecked) var lastLease: UInt64 = 0
   /// Each is taken out to be resumed, so it is resumed once.
-  var acquiring: [LeaseID: Acquisition] = [:]
+  @exclusivity(unchecked) var acquiring = Acquisitions()
   /// The connection of the lease that is ending.
-  var handedBack: PooledConnection?
+  @exclusivity(unchecked) var handedBack: PooledConnection?
   /// Granted connections with something to read, which is to be read first.
-  var unquiet: [(LeaseID, ConnectionID)] = []
+  @exclusivity(unchecked) var unquiet: [(LeaseID, ConnectionID)] = []
   /// Where those were acquired that have been held too long.
   var leakSites: [LeaseID: AcquisitionSite] = [:]
   var drainWaiters: [UInt64: CheckedContinuation<DrainProgress, any Error>] = [:]
   var resumeRefusal: String?
   var phaseWaiters: [PhaseWaiter] = []
   /// What the phase waiters know already.
-  var toldPhase = Snapshot.Phase.starting
-  var toldTerminating = false
-  var isTerminating = false
+  @exclusivity(unchecked) var toldPhase = Snapshot.Phase.starting
+  @exclusivity(unchecked) var toldTerminating = false
+  @exclusivity(unchecked) var isTerminating = false
 
   /// Checks the settings and starts the loop; connects to nothing before `run()`. Throws on bad settings only.
   /// `tell` hears what goes on, on the pool's loop.
