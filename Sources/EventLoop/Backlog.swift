@@ -23,6 +23,8 @@ struct Backlog {
 
   mutating func removeFirst() -> Work? {
     guard next < work.count else { return nil }
+    // Nearly always it is alone.
+    if work.count == 1 { return work.removeLast() }
     let first = work[next]
     next += 1
     if next == work.count {

@@ -77,7 +77,7 @@ extension Connection {
     } else {
       outcome = .failure(error ?? unusable())
     }
-    if let ask = statement.ask { asks.answered.store(ask.number, ordering: .releasing) }
+    if statement.ask != nil { hasAnswered.store(true, ordering: .releasing) }
     statement.continuation.resume(returning: outcome)
   }
 }

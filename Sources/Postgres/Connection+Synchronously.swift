@@ -6,7 +6,7 @@ protocol SynchronousConnection: AnyObject {
   var transactionStatus: Connection.TransactionStatus { get }
   func socketIsReady(_ readiness: Readiness)
   func begin(
-    _ number: UInt64, _ sql: String, _ parameters: [Parameter], _ continuation: Connection.AnswerContinuation)
+    _ sql: String, _ parameters: [Parameter], for holder: UInt64, _ continuation: Connection.AnswerContinuation)
 }
 
 extension Connection: @preconcurrency SynchronousConnection {

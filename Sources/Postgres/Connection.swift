@@ -1,5 +1,6 @@
 import EventLoop
 import PoolCore
+import Synchronization
 
 /// A logged-in session, on the loop of its connector.
 ///
@@ -41,7 +42,10 @@ public actor Connection {
   /// The statement of which it is certain that the kernel took nothing.
   var refused: UInt64 = 0
   @exclusivity(unchecked) var cache: StatementCache
-  nonisolated let asks = Asks()
+  /// Whose statements are not asked the short way any more; 0 nobody's.
+  var cancelledHolder: UInt64 = 0
+  /// ThreadSanitizer does not see how the runtime orders an answer that comes before it is awaited; it sees this.
+  nonisolated let hasAnswered = Atomic<Bool>(false)
   /// The last error was that a prepared statement returns something else now.
   @exclusivity(unchecked) var planIsOutdated = false
 
@@ -65,7 +69,7 @@ public actor Connection {
     let number: UInt64
     let continuation: AnswerContinuation
     /// Set if it went the short way.
-    var ask: (number: UInt64, sql: String, name: String)?
+    var ask: (holder: UInt64, sql: String, name: String)?
     var result: ResultMemory?
     var failure: QueryError?
     /// Set for a batch; then `result` is the last one.

@@ -17,7 +17,9 @@ final class Acquisition: @unchecked Sendable {
   typealias Grant = (id: LeaseID, pooled: PooledConnection)
 
   let wish: Wish
-  let deadline: Instant
+  /// From when it is heard on the loop.
+  let patience: Duration
+  fileprivate(set) var deadline: Instant = .distantFuture
   let site: AcquisitionSite
   /// What the core knows it by; nil before it was asked.
   fileprivate(set) var lease: LeaseID?
@@ -27,9 +29,9 @@ final class Acquisition: @unchecked Sendable {
   /// As `Connection.Asks.answered`.
   fileprivate let isAnswered = Atomic<Bool>(false)
 
-  init(_ wish: Wish, by deadline: Instant, at site: AcquisitionSite) {
+  init(_ wish: Wish, within patience: Duration, at site: AcquisitionSite) {
     self.wish = wish
-    self.deadline = deadline
+    self.patience = patience
     self.site = site
   }
 
@@ -47,33 +49,48 @@ final class Acquisition: @unchecked Sendable {
 }
 
 extension WarmPool {
-  /// Waits until the core has answered with a connection.
-  ///
-  /// The caller's task goes to the loop by one post and comes back with the answer. As a call of this actor it would
-  /// go there and back twice, and on the loop itself be queued for each of these ways. `isolation` is named so that the
-  /// wait stays on the caller's actor: the handler's closure would otherwise leave it, over a third thread.
+  /// Waits until the core has answered with a connection. `isolation` is named so that the wait stays on the caller's
+  /// actor: the handler's closure would otherwise leave it, over a third thread.
   func granted(
     _ caller: Acquisition, isolation: isolated (any Actor)? = #isolation
   ) async throws -> Acquisition.Grant {
-    defer { _ = caller.isAnswered.load(ordering: .acquiring) }
-    return try await withTaskCancellationHandler {
+    try await withTaskCancellationHandler {
       _ = isolation
-      return try await withUnsafeThrowingContinuation { continuation in
-        if loop.isCurrent {
-          synchronously.ask(for: caller, continuation)
-        } else {
-          loop.post { self.synchronously.ask(for: caller, continuation) }
-        }
-      }
+      return try await answer(to: caller)
     } onCancel: {
-      // On the loop after this turn, and perhaps before the caller has been heard there.
-      loop.post { self.assumeIsolated { $0.abandon(caller) } }
+      cancelled(caller)
     }
+  }
+
+  /// As `granted`, for a caller that has a cancellation handler.
+  ///
+  /// The caller's task goes to the loop by one post and comes back with the answer. As a call of this actor it would
+  /// go there and back twice, and on the loop itself be queued for each of these ways.
+  @inline(__always)
+  func answer(
+    to caller: Acquisition, isolation: isolated (any Actor)? = #isolation
+  ) async throws -> Acquisition.Grant {
+    defer { _ = caller.isAnswered.load(ordering: .acquiring) }
+    return try await withUnsafeThrowingContinuation { continuation in
+      if loop.isCurrent {
+        synchronously.ask(for: caller, continuation)
+      } else {
+        loop.post { self.synchronously.ask(for: caller, continuation) }
+      }
+    }
+  }
+
+  /// The caller's task is cancelled, before it has been heard perhaps, or while it holds the connection. Any thread.
+  nonisolated func cancelled(_ caller: Acquisition) {
+    // On the loop after this turn.
+    loop.post { self.assumeIsolated { $0.abandon(caller) } }
   }
 
   func ask(for caller: Acquisition, _ continuation: UnsafeContinuation<Acquisition.Grant, any Error>) {
     caller.continuation = continuation
     if caller.isAbandoned { return caller.refuse(CancellationError()) }
+    let now = EventLoop.now()
+    caller.deadline = now + caller.patience
     let event: Event
     switch caller.wish {
     case .lease:
@@ -87,13 +104,21 @@ extension WarmPool {
       event = .exchange(lease, id, fault, deadline: caller.deadline)
     }
     if let lease = caller.lease { acquiring.add(lease, caller) }
-    handle(event)
+    handle(event, at: now)
   }
 
   private func abandon(_ caller: Acquisition) {
     caller.isAbandoned = true
-    guard let lease = caller.lease, acquiring.remove(lease) != nil else { return }
+    guard let lease = caller.lease else { return }
+    // Of one that holds its connection, it is the wait for another one.
+    guard let waiting = acquiring.remove(lease) else { return stopAsking(for: lease) }
     handle(.abandon(lease))
-    caller.refuse(CancellationError())
+    waiting.refuse(CancellationError())
+  }
+
+  /// The task that holds this lease is cancelled.
+  func stopAsking(for lease: LeaseID) {
+    let pooled = connections.values.first { $0.acquired?.lease == lease }
+    pooled?.connection.assumeIsolated { $0.stopAsking(for: lease.number) }
   }
 }

@@ -1,5 +1,6 @@
 import PoolCore
 import Postgres
+import Synchronization
 
 /// Where in the program a connection was acquired: said of a lease that is held too long.
 public struct AcquisitionSite: Sendable, CustomStringConvertible {
@@ -29,6 +30,8 @@ final class Loan: @unchecked Sendable {
   /// As this pool counts them; both are others after a read whose standby was lost.
   private(set) var pool: WarmPool
   private(set) var id: LeaseID
+  /// What both are changed under, for the only ones who look from elsewhere: cancellation handlers.
+  private let moving = Mutex(())
   /// Another one after a first statement that moved.
   var pooled: PooledConnection
   var connection: Connection { pooled.connection }
@@ -63,11 +66,20 @@ final class Loan: @unchecked Sendable {
     self.readers = readers
   }
 
-  /// On the loop of that pool.
+  var mayMove: Bool { readers != nil }
+
   func move(to pool: WarmPool, _ id: LeaseID, _ pooled: PooledConnection) {
-    self.pool = pool
-    self.id = id
+    moving.withLock { _ in
+      self.pool = pool
+      self.id = id
+    }
     self.pooled = pooled
+  }
+
+  /// The task that holds it is cancelled. Any thread.
+  func cancelled() {
+    let (pool, id) = moving.withLock { _ in (self.pool, self.id) }
+    pool.loop.post { pool.assumeIsolated { $0.stopAsking(for: id) } }
   }
 
   func enterForeignTransaction() {

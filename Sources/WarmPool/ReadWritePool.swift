@@ -166,17 +166,24 @@ public final class ReadWritePool: Sendable {
   /// A `PoolError` of a read carries the counts of the pool that was asked last.
   public func withConnection<Result>(
     _ access: Access, timeout: Duration? = nil, tag: String? = nil, resetting: SessionReset = .transaction,
-    file: StaticString = #fileID, line: UInt = #line, _ body: (borrowing Lease) async throws -> Result
+    file: StaticString = #fileID, line: UInt = #line, isolation: isolated (any Actor)? = #isolation,
+    _ body: (borrowing Lease) async throws -> Result
   ) async throws -> Result {
+    if access == .write || standbys.isEmpty {
+      return try await primary.withConnection(
+        timeout: timeout, tag: tag, resetting: resetting, file: file, line: line, body)
+    }
     let site = AcquisitionSite(file: file, line: line, task: Task.name)
     let patience = timeout ?? configuration.pool.acquireTimeout
-    let loan =
-      access == .write || standbys.isEmpty
-      ? try await primary.acquire(patience, resetting: resetting, by: site)
-      : try await find(by: WarmPool.now() + patience) { pool, patience in
-        try await pool.acquire(patience, resetting: resetting, by: site, for: self)
-      }
-    return try await WarmPool.lend(loan, tag: tag, body)
+    let loan = try await find(by: WarmPool.now() + patience) { pool, patience in
+      try await pool.acquire(patience, resetting: resetting, by: site, for: self)
+    }
+    return try await withTaskCancellationHandler {
+      _ = isolation
+      return try await WarmPool.lend(loan, tag: tag, body)
+    } onCancel: {
+      loan.cancelled()
+    }
   }
 
   /// Runs `body` in a transaction: as `WarmPool.withTransaction`, where it belongs. One whose options say `readOnly`

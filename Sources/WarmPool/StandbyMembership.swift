@@ -36,7 +36,7 @@ extension WarmPool {
   nonisolated func adopt(_ loan: Loan, within patience: Duration) async throws {
     try Task.checkCancellation()
     let (id, pooled) = try await granted(
-      Acquisition(.lease, by: EventLoop.now() + patience, at: loan.site))
+      Acquisition(.lease, within: patience, at: loan.site))
     loan.move(to: self, id, pooled)
   }
 

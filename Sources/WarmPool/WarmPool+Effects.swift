@@ -22,8 +22,9 @@ extension WarmPool {
     (wake, nextBeat) = (nil, nil)
   }
 
-  func handle(_ event: Event) {
-    let now = EventLoop.now()
+  func handle(_ event: Event) { handle(event, at: EventLoop.now()) }
+
+  func handle(_ event: Event, at now: Instant) {
     var effects: [Effect] = []
     swap(&effects, &self.effects)
     core.handle(event, at: now, into: &effects)
@@ -32,7 +33,6 @@ extension WarmPool {
     if core.phase == .draining || effects.contains(where: \.isTransition) { publish(at: now) }
     needsPublishing = true
     for effect in effects { carryOut(effect) }
-    if !effects.isEmpty { effects.removeAll(keepingCapacity: true) }
     swap(&effects, &self.effects)
     while let (lease, id) = unquiet.popLast() { grantIfStanding(lease, id) }
     if ticketSession != nil, !core.wantsTicket { endTicketSession() }

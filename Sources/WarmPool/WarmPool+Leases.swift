@@ -8,13 +8,20 @@ extension WarmPool {
   static let resetTimeout: Duration = .seconds(5)
 
   nonisolated func acquire(
-    _ patience: Duration, resetting: SessionReset, by site: AcquisitionSite, for readers: ReadWritePool? = nil
+    _ patience: Duration, resetting: SessionReset, by site: AcquisitionSite, for readers: ReadWritePool
   ) async throws -> Loan {
     try Task.checkCancellation()
-    let (id, pooled) = try await granted(
-      Acquisition(.lease, by: EventLoop.now() + patience, at: site))
+    let grant = try await granted(Acquisition(.lease, within: patience, at: site))
+    return try taken(grant, patience, resetting: resetting, by: site, for: readers)
+  }
+
+  /// Throws if the caller was cancelled when the connection was on its way to it.
+  nonisolated func taken(
+    _ grant: Acquisition.Grant, _ patience: Duration, resetting: SessionReset, by site: AcquisitionSite,
+    for readers: ReadWritePool? = nil
+  ) throws -> Loan {
     let loan = Loan(
-      self, id, pooled, patience: patience, resetting: resetting, site: site, readers: readers)
+      self, grant.id, grant.pooled, patience: patience, resetting: resetting, site: site, readers: readers)
     if Task.isCancelled {
       giveBack(loan)
       throw CancellationError()
@@ -28,7 +35,11 @@ extension WarmPool {
   nonisolated func query(
     on loan: Loan, _ sql: String, _ parameters: [Parameter]
   ) async throws(PoolError) -> QueryResult {
-    switch await loan.connection.askIfPrepared(sql, parameters) {
+    // The handler of a cancelled task may have gone to the pool that the loan has left since.
+    let answer =
+      loan.mayMove && Task.isCancelled
+      ? nil : await loan.connection.askIfPrepared(sql, parameters, for: loan.id.number)
+    switch answer {
     case .success(let result)?:
       loan.isUntouched = false
       return result
@@ -69,7 +80,7 @@ extension WarmPool {
   private nonisolated func exchange(_ loan: Loan, _ fault: Fault) async -> Bool {
     let deadline = EventLoop.now() + loan.patience
     if let grant = try? await granted(
-      Acquisition(.exchange(loan.id, loan.pooled.id, fault), by: deadline, at: loan.site))
+      Acquisition(.exchange(loan.id, loan.pooled.id, fault), within: loan.patience, at: loan.site))
     {
       loan.pooled = grant.pooled
       return true

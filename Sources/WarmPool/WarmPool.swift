@@ -174,15 +174,26 @@ public actor WarmPool {
   ///   - resetting: what is undone before somebody else gets the connection.
   ///   - file: where it is acquired, for the report of a lease that is held too long.
   ///   - line: the line there.
-  ///   - body: what is done with the connection, on the caller's actor.
-  public nonisolated func withConnection<Result>(
+  ///   - isolation: the caller's actor, on which `body` runs.
+  ///   - body: what is done with the connection.
+  public func withConnection<Result>(
     timeout: Duration? = nil, tag: String? = nil, resetting: SessionReset = .transaction,
-    file: StaticString = #fileID, line: UInt = #line, _ body: (borrowing Lease) async throws -> Result
+    file: StaticString = #fileID, line: UInt = #line, isolation: isolated (any Actor)? = #isolation,
+    _ body: (borrowing Lease) async throws -> Result
   ) async throws -> Result {
-    let loan = try await acquire(
-      timeout ?? configuration.pool.acquireTimeout, resetting: resetting,
-      by: AcquisitionSite(file: file, line: line, task: Task.name))
-    return try await Self.lend(loan, tag: tag, body)
+    try Task.checkCancellation()
+    let patience = timeout ?? configuration.pool.acquireTimeout
+    let site = AcquisitionSite(file: file, line: line, task: Task.name)
+    let caller = Acquisition(.lease, within: patience, at: site)
+    // One handler for all that is waited for in there: each costs more than what it guards.
+    return try await withTaskCancellationHandler {
+      _ = isolation
+      let grant = try await answer(to: caller)
+      let loan = try taken(grant, patience, resetting: resetting, by: site)
+      return try await Self.lend(loan, tag: tag, body)
+    } onCancel: {
+      cancelled(caller)
+    }
   }
 
   /// Lends what has been acquired, and gives it back to whichever pool it is of by then.
