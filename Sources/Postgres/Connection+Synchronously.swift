@@ -6,7 +6,8 @@ protocol SynchronousConnection: AnyObject {
   var transactionStatus: Connection.TransactionStatus { get }
   func socketIsReady(_ readiness: Readiness)
   func begin(
-    _ sql: String, _ parameters: [Parameter], for holder: UInt64, _ continuation: Connection.AnswerContinuation)
+    _ sql: String, _ parameters: [Parameter], for holder: UInt64,
+    _ continuation: Connection.AnswerContinuation)
 }
 
 extension Connection: @preconcurrency SynchronousConnection {

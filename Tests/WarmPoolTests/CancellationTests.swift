@@ -11,6 +11,9 @@ import WarmPool
     case check = "while its connection is asked whether it works"
     case tag = "while its session is named"
     case statement = "in a statement"
+    case prepared = "in a statement that is prepared there already"
+    case between = "between two statements"
+    case exchange = "while another connection is opened in place of a dead one"
     case answered = "in a statement whose answer is on its way"
     case pipeline = "in a batch"
     case stream = "in a stream"
@@ -128,6 +131,16 @@ import WarmPool
         try await cancel(at: "wait_event = 'PgSleep'") {
           try await pool.withConnection { db in _ = try await db.query("SELECT pg_sleep(600)") }
         }
+      case .prepared:
+        try await cancel(at: "wait_event = 'PgSleep'") {
+          try await pool.withConnection { db in
+            for time in [0, 0, 0, 600] {
+              _ = try await db.query("SELECT pg_sleep($1::int)", [Parameter(time)])
+            }
+          }
+        }
+      case .between: try await betweenStatements()
+      case .exchange: try await whileExchanging()
       case .answered:
         try await cancel(at: "query = 'SELECT 7'", slow: true) {
           try await pool.withConnection { db in _ = try await db.query("SELECT 7") }
@@ -237,6 +250,41 @@ import WarmPool
           #expect(await eventually { pool.snapshot.pool.waiting == 0 })
         }
       }
+    }
+
+    /// Nothing more is asked, though all of it is prepared.
+    private func betweenStatements() async throws {
+      _ = try await postgres.sql("CREATE TABLE counter (value int)")
+      let task = Task {
+        try await pool.withConnection { db in
+          for number in 0..<3 {
+            _ = try await db.query("INSERT INTO counter VALUES ($1::int)", [Parameter(number)])
+          }
+          while !Task.isCancelled { await Task.yield() }
+          _ = try await db.query("INSERT INTO counter VALUES ($1::int)", [Parameter(3)])
+        }
+      }
+      #expect(await eventually { try await postgres.sql("SELECT count(*) FROM counter") == "3" })
+      task.cancel()
+      let error = await #expect(throws: PoolError.self) { try await task.value }
+      #expect(error?.kind == .query && error?.maybeExecuted == false, "\(String(describing: error))")
+      #expect(try await postgres.sql("SELECT count(*) FROM counter") == "3")
+    }
+
+    private func whileExchanging() async throws {
+      let task = Task {
+        try await pool.withConnection { db in
+          try await pool.withConnection { _ in
+            hold()
+            _ = try await postgres.sql("SELECT pg_terminate_backend(\(db.backendPID))")
+            #expect(await eventually { !pool.snapshot.faults.isEmpty })
+            _ = try await db.query("SELECT 'moved'")
+          }
+        }
+      }
+      #expect(await eventually { pool.snapshot.counters.exchanges == 1 && pool.snapshot.pool.waiting == 1 })
+      task.cancel()
+      await expectEnd(of: task)
     }
 
     private func betweenAttempts() async throws {

@@ -146,6 +146,30 @@ import WarmPool
     }
   }
 
+  @Test("a read that is cancelled stops at its server, also after it has moved to another one")
+  func cancelledRead() async throws {
+    try await withReplication(standbys: 1) { pool, servers in
+      let standby = servers.standbys[0]
+      for moves in [false, true] {
+        let task = Task {
+          try await pool.withConnection(.read) { db in
+            if moves { await standby.kill() }
+            for time in [0, 0, 0, 600] {
+              _ = try await db.query("SELECT pg_sleep($1::int)", [Parameter(time)])
+            }
+          }
+        }
+        let server = moves ? servers.primary : standby
+        let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        #expect(await eventually { try await server.sql(asleep) == "1" }, "moves: \(moves)")
+        task.cancel()
+        let error = await #expect(throws: PoolError.self) { try await task.value }
+        #expect(error?.fault?.sqlState == .queryCanceled, "moves: \(moves)")
+        #expect(await eventually { try await server.sql(asleep) == "0" })
+      }
+    }
+  }
+
   @Test("a read that waits at a standby goes on to the primary when the standby hangs")
   func hangingStandby() async throws {
     try await withReplication(standbys: 1, { $0.maxConnections = 2 }) { pool, servers in
