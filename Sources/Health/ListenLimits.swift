@@ -16,7 +16,7 @@ struct ListenLimits: Sendable {
   var connections: Int
   /// Bytes the library may use for one connection: the head of the request (twice for cookies, which it takes
   /// apart) and that of the answer. A connection that is kept touches all of it, and the library clears it after every
-  /// request: enough for heads of 8 KiB, and no more.
+  /// request: enough for heads of 8 KiB, or half as much in cookies, and no more.
   var connectionMemory = 10 * 1024
   var arrival = ListenLimits.defaultArrival
   var rest = ListenLimits.defaultRest

@@ -93,6 +93,8 @@ struct AbuseTests {
     defer { fixture.server.stop() }
     let text = String(repeating: "a", count: 8000)
     #expect(try fixture.client().ask("GET", "/ready", headers: ["X-Long: " + text]).status == 200)
+    let cookie = "Cookie: a=" + text.prefix(4000)
+    #expect(try fixture.client().ask("GET", "/ready", headers: [cookie]).status == 200)
     let admin = try AdminFixture()
     #expect(try admin.client().ask("GET", "/status", headers: ["Cookie: a=" + text]).status == 200)
   }
