@@ -194,7 +194,7 @@ extension EventLoop {
     }
     // The descriptors stay open until deinit, the watched ones are their owners'. Handlers are let go here, where
     // what they capture expects to be released.
-    for watch in watches.watches { watch.forget() }
+    for watch in watches.all { watch.forget() }
     watches = WatchTable()
     timers = TimerQueue()
     turnEnd = nil

@@ -39,7 +39,7 @@ struct WatchTable {
   }
 
   /// All of them.
-  var watches: some Sequence<Watch> { places.lazy.compactMap(\.watch) }
+  var all: some Sequence<Watch> { places.lazy.compactMap(\.watch) }
 
   private func index(of id: UInt64) -> Int? {
     let index = Int(id & 0xffff_ffff)

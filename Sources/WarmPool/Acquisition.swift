@@ -26,7 +26,7 @@ final class Acquisition: @unchecked Sendable {
   /// Nil once it was resumed.
   fileprivate var continuation: UnsafeContinuation<Grant, any Error>?
   fileprivate var isAbandoned = false
-  /// As `Connection.Asks.answered`.
+  /// As `Connection.hasAnswered`.
   fileprivate let isAnswered = Atomic<Bool>(false)
 
   init(_ wish: Wish, within patience: Duration, at site: AcquisitionSite) {

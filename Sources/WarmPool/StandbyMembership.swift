@@ -19,8 +19,11 @@ struct PoolInDoubt: Error {}
 extension WarmPool {
   /// After every event of a standby's pool.
   func sendAwayIfInDoubt() {
-    guard standby != nil, !core.isTrusted, !acquiring.isEmpty else { return }
-    // What is told of one may end the wait of another.
+    guard standby != nil, !core.isTrusted, !isSendingAway, !acquiring.isEmpty else { return }
+    // To tell the core of one ends here again, thousands deep if all of them were sent away in there; and it may end the
+    // wait of another.
+    isSendingAway = true
+    defer { isSendingAway = false }
     while let (lease, caller) = acquiring.removeFirst() {
       handle(.abandon(lease))
       caller.refuse(PoolInDoubt())

@@ -71,6 +71,8 @@ public actor WarmPool {
   @exclusivity(unchecked) var lastLease: UInt64 = 0
   /// Each is taken out to be resumed, so it is resumed once.
   @exclusivity(unchecked) var acquiring = Acquisitions()
+  /// As a standby in doubt does with all of them.
+  var isSendingAway = false
   /// The connection of the lease that is ending.
   @exclusivity(unchecked) var handedBack: PooledConnection?
   /// Granted connections with something to read, which is to be read first.
@@ -185,7 +187,7 @@ public actor WarmPool {
     let patience = timeout ?? configuration.pool.acquireTimeout
     let site = AcquisitionSite(file: file, line: line, task: Task.name)
     let caller = Acquisition(.lease, within: patience, at: site)
-    // One handler for all that is waited for in there: each costs more than what it guards.
+    // One handler for all that is waited for in there, the answers of statements included: adding one is not cheap.
     return try await withTaskCancellationHandler {
       _ = isolation
       let grant = try await answer(to: caller)

@@ -192,6 +192,32 @@ import WarmPool
     }
   }
 
+  @Test("thousands of reads that wait at a standby are sent away at once when it hangs")
+  func thousandsWaiting() async throws {
+    let waiters = 5000
+    try await withReplication(
+      standbys: 1,
+      {
+        $0.maxConnections = 2
+        $0.pool.maxWaiting = waiters
+        $0.pool.acquireTimeout = .seconds(120)
+      }
+    ) { pool, servers in
+      let standby = servers.standbys[0]
+      #expect(await eventually { try await pool.whoAnswers(.read).isStandby })
+      try await withThrowingTaskGroup { group in
+        try await pool.withConnection(.read) { _ in
+          for _ in 0..<waiters { group.addTask { try await pool.whoAnswers(.read).isStandby } }
+          #expect(await eventually { pool.snapshot.standbys[1].snapshot.pool.waiting == waiters })
+          await standby.suspend()
+          #expect(await eventually { pool.snapshot.standbys[1].snapshot.pool.waiting == 0 })
+        }
+        for try await isStandby in group { #expect(!isStandby) }
+      }
+      await standby.resume()
+    }
+  }
+
   @Test("a standby that is too far behind is passed over, with the reason")
   func lag() async throws {
     try await withReplication(standbys: 1, { $0.maxReplayLag = .seconds(1) }) { pool, servers in
