@@ -66,8 +66,6 @@ final class Loan: @unchecked Sendable {
     self.readers = readers
   }
 
-  var mayMove: Bool { readers != nil }
-
   func move(to pool: WarmPool, _ id: LeaseID, _ pooled: PooledConnection) {
     moving.withLock { _ in
       self.pool = pool

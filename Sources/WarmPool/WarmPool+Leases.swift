@@ -35,11 +35,9 @@ extension WarmPool {
   nonisolated func query(
     on loan: Loan, _ sql: String, _ parameters: [Parameter]
   ) async throws(PoolError) -> QueryResult {
-    // The handler of a cancelled task may have gone to the pool that the loan has left since.
-    let answer =
-      loan.mayMove && Task.isCancelled
-      ? nil : await loan.connection.askIfPrepared(sql, parameters, for: loan.id.number)
-    switch answer {
+    // The handler of a cancelled task has run, perhaps when the loan was in another place. From here on it finds it.
+    let isCancelled = Task.isCancelled
+    switch isCancelled ? nil : await loan.connection.askIfPrepared(sql, parameters, for: loan.id.number) {
     case .success(let result)?:
       loan.isUntouched = false
       return result
