@@ -24,6 +24,38 @@ import WarmPool
     }
   }
 
+  @Test("it moves before callers who have waited since have their turn, and they have it after")
+  func beforeWaiters() async throws {
+    try await withPool({
+      $0.minConnections = 3
+      $0.maxConnections = 3
+    }) { running, postgres in
+      let pool = running.pool
+      try await pool.warmed(within: .seconds(20))
+      let (served, serve) = AsyncStream.makeStream(of: String.self)
+      try await withThrowingTaskGroup { group in
+        try await pool.withConnection { db in
+          try await pool.withConnection { _ in
+            for number in 1...3 {
+              group.addTask {
+                try await pool.withConnection { _ in _ = serve.yield("waiter \(number)") }
+              }
+              #expect(await eventually { pool.snapshot.pool.waiting == number })
+            }
+            try await end(db.backendPID, on: postgres, seenBy: running)
+            _ = try await db.query("SELECT 1")
+            serve.yield("moved")
+          }
+        }
+        try await group.waitForAll()
+      }
+      serve.finish()
+      #expect(
+        await served.reduce(into: []) { $0.append($1) } == ["moved", "waiter 1", "waiter 2", "waiter 3"])
+      #expect(pool.snapshot.counters.exchanges == 1)
+    }
+  }
+
   @Test("BEGIN is a first statement too: a transaction moves as a whole")
   func transaction() async throws {
     try await withPool({ $0.maxConnections = 3 }) { running, postgres in
