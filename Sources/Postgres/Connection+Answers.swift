@@ -65,19 +65,28 @@ extension Connection {
   /// Tells the caller what was answered, if that is complete, or else `error`. With an error the connection is over.
   func end(_ statement: RunningStatement, _ error: QueryError?) {
     cancelTimers(of: statement)
-    let outcome: Result<QueryResult, QueryError>?
+    let answer: Answer
     if statement.isComplete, var failure = statement.failure {
       statement.stop?.explain(&failure)
       if error != nil { failure.connectionUsable = false }
-      outcome = isToBeAskedAgain(statement, failure) ? nil : .failure(failure)
+      answer = isToBeAskedAgain(statement, failure) ? nil : .failure(failure)
     } else if statement.isComplete, let memory = statement.result {
       let result = QueryResult(memory)
       if statement.ask != nil, result.forgetsStatements { cache.forget() }
-      outcome = .success(result)
+      answer = .success(result)
     } else {
-      outcome = .failure(error ?? unusable())
+      answer = .failure(error ?? unusable())
     }
-    if statement.ask != nil { hasAnswered.store(true, ordering: .releasing) }
-    statement.continuation.resume(returning: outcome)
+    tell(statement.asker, answer)
+  }
+
+  func tell(_ asker: Asker, _ answer: Answer) {
+    switch asker {
+    case .task(let continuation):
+      hasAnswered.store(true, ordering: .releasing)
+      continuation.resume(returning: answer)
+    // What it does then may end this connection, or ask it the next statement.
+    case .listener(let listener): loop.post { listener.hear(answer) }
+    }
   }
 }

@@ -1,6 +1,14 @@
+/// Hears what was answered to a statement it has asked.
+package protocol AnswerListener: AnyObject, Sendable {
+  /// On the connection's loop.
+  func hear(_ answer: Connection.Answer)
+}
+
 /// The short way of a statement that is prepared here already: its task goes to the loop and back once. `query`, which
 /// runs as this actor, takes a task from another thread there and back twice, and needs a cancellation handler for each
 /// statement; here a holder needs one for all of them.
+///
+/// Who is on the loop already can ask for a task that waits elsewhere, and hear the answer in its place.
 extension Connection {
   /// Nil if it was not executed, and is to be asked with `query`: it is not prepared, or something is in its way, which
   /// `query` will say.
@@ -9,16 +17,23 @@ extension Connection {
   /// - Parameter holder: any number but 0, of this use of the connection alone.
   package nonisolated func askIfPrepared(
     _ sql: String, _ parameters: [Parameter], for holder: UInt64
-  ) async -> Result<QueryResult, QueryError>? {
+  ) async -> Answer {
     let answer = await withUnsafeContinuation { continuation in
       if loop.isCurrent {
-        synchronously.begin(sql, parameters, for: holder, continuation)
+        synchronously.begin(sql, parameters, for: holder, .task(continuation))
       } else {
-        loop.post { self.synchronously.begin(sql, parameters, for: holder, continuation) }
+        loop.post { self.synchronously.begin(sql, parameters, for: holder, .task(continuation)) }
       }
     }
     _ = hasAnswered.load(ordering: .acquiring)
     return answer
+  }
+
+  /// As the other, on the loop: `listener` is told the answer there, after whatever the loop is doing.
+  package nonisolated func askIfPrepared(
+    _ sql: String, _ parameters: [Parameter], for holder: UInt64, telling listener: any AnswerListener
+  ) {
+    synchronously.begin(sql, parameters, for: holder, .listener(listener))
   }
 
   /// What this holder asked the short way is stopped as a cancelled statement is, and nothing more of it is asked.
@@ -29,9 +44,7 @@ extension Connection {
     }
   }
 
-  func begin(
-    _ sql: String, _ parameters: [Parameter], for holder: UInt64, _ continuation: AnswerContinuation
-  ) {
+  func begin(_ sql: String, _ parameters: [Parameter], for holder: UInt64, _ asker: Asker) {
     if cancelledHolder != holder, case .idle(let before) = state,
       transactionStatus != .inFailedTransaction, let name = cache.name(of: sql)
     {
@@ -41,14 +54,13 @@ extension Connection {
         planIsOutdated = false
         statements += 1
         if !Self.isOneWrite("", parameters) { heard = statements }
-        let statement = RunningStatement(statements, continuation)
+        let statement = RunningStatement(statements, asker)
         statement.ask = (holder, sql, name)
         state = .running(session, statement)
         return flush(session)
       }
     }
-    hasAnswered.store(true, ordering: .releasing)
-    continuation.resume(returning: nil)
+    tell(asker, nil)
   }
 
   /// Outside a transaction, `query` mends what the server has forgotten or found changed.

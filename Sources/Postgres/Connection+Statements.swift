@@ -53,7 +53,7 @@ extension Connection {
     if !isOneWrite { heard = number }
     let answer = await withTaskCancellationHandler {
       await withUnsafeContinuation { continuation in
-        let statement = RunningStatement(number, continuation)
+        let statement = RunningStatement(number, .task(continuation))
         statement.pipeline = pipeline
         if let limit { statement.timer = timer(for: number, limit) }
         state = .running(session, statement)

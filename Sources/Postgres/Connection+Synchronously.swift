@@ -5,9 +5,7 @@ import EventLoop
 protocol SynchronousConnection: AnyObject {
   var transactionStatus: Connection.TransactionStatus { get }
   func socketIsReady(_ readiness: Readiness)
-  func begin(
-    _ sql: String, _ parameters: [Parameter], for holder: UInt64,
-    _ continuation: Connection.AnswerContinuation)
+  func begin(_ sql: String, _ parameters: [Parameter], for holder: UInt64, _ asker: Connection.Asker)
 }
 
 extension Connection: @preconcurrency SynchronousConnection {

@@ -62,12 +62,18 @@ public actor Connection {
   }
 
   /// Nil: it went the short way, was not executed, and is to be asked with `query`.
-  typealias AnswerContinuation = UnsafeContinuation<Result<QueryResult, QueryError>?, Never>
+  package typealias Answer = Result<QueryResult, QueryError>?
+
+  /// Who is told the answer.
+  enum Asker {
+    case task(UnsafeContinuation<Answer, Never>)
+    case listener(any AnswerListener)
+  }
 
   /// A statement that waits for its answer.
   final class RunningStatement {
     let number: UInt64
-    let continuation: AnswerContinuation
+    let asker: Asker
     /// Set if it went the short way.
     var ask: (holder: UInt64, sql: String, name: String)?
     var result: ResultMemory?
@@ -81,9 +87,9 @@ public actor Connection {
     /// The server was asked to stop it.
     var stop: Stop?
 
-    init(_ number: UInt64, _ continuation: AnswerContinuation) {
+    init(_ number: UInt64, _ asker: Asker) {
       self.number = number
-      self.continuation = continuation
+      self.asker = asker
     }
   }
 

@@ -16,35 +16,73 @@ final class Acquisition: @unchecked Sendable {
 
   typealias Grant = (id: LeaseID, pooled: PooledConnection)
 
+  /// How it ends for a caller with a statement.
+  enum Outcome {
+    /// Answered, and the connection given back.
+    case answered(QueryResult)
+    /// Answered, and the connection is the caller's to give back.
+    case asked(Grant, Result<QueryResult, QueryError>)
+    /// Not executed: the caller has the connection, as anybody else.
+    case granted(Grant)
+  }
+
+  /// Who waits.
+  enum Waiting {
+    case forConnection(UnsafeContinuation<Grant, any Error>)
+    case forAnswer(UnsafeContinuation<Outcome, any Error>)
+  }
+
   let wish: Wish
   /// From when it is heard on the loop.
   let patience: Duration
   fileprivate(set) var deadline: Instant = .distantFuture
   let site: AcquisitionSite
+  /// Asked on the loop as soon as there is a connection, and then forgotten here. Nil for a caller that wants the
+  /// connection itself.
+  private var statement: Statement?
   /// What the core knows it by; nil before it was asked.
   fileprivate(set) var lease: LeaseID?
   /// Nil once it was resumed.
-  fileprivate var continuation: UnsafeContinuation<Grant, any Error>?
+  fileprivate var waiting: Waiting?
   fileprivate var isAbandoned = false
   /// As `Connection.hasAnswered`.
   fileprivate let isAnswered = Atomic<Bool>(false)
 
-  init(_ wish: Wish, within patience: Duration, at site: AcquisitionSite) {
+  init(_ wish: Wish, within patience: Duration, at site: AcquisitionSite, asking statement: Statement? = nil)
+  {
     self.wish = wish
     self.patience = patience
     self.site = site
+    self.statement = statement
   }
+
+  var hasStatement: Bool { statement != nil }
+
+  func takeStatement() -> Statement? { statement.take() }
 
   /// Each is the end of it: what comes later is ignored.
   func grant(_ pooled: PooledConnection) {
     guard let lease else { return }
     isAnswered.store(true, ordering: .releasing)
-    continuation.take()?.resume(returning: (lease, pooled))
+    switch waiting.take() {
+    case .forConnection(let continuation)?: continuation.resume(returning: (lease, pooled))
+    case .forAnswer(let continuation)?: continuation.resume(returning: .granted((lease, pooled)))
+    case nil: break
+    }
+  }
+
+  func end(with outcome: Outcome) {
+    isAnswered.store(true, ordering: .releasing)
+    if case .forAnswer(let continuation)? = waiting.take() { continuation.resume(returning: outcome) }
   }
 
   func refuse(_ error: any Error) {
     isAnswered.store(true, ordering: .releasing)
-    continuation.take()?.resume(throwing: error)
+    switch waiting.take() {
+    case .forConnection(let continuation)?: continuation.resume(throwing: error)
+    case .forAnswer(let continuation)?: continuation.resume(throwing: error)
+    case nil: break
+    }
   }
 }
 
@@ -71,13 +109,21 @@ extension WarmPool {
     to caller: Acquisition, isolation: isolated (any Actor)? = #isolation
   ) async throws -> Acquisition.Grant {
     defer { _ = caller.isAnswered.load(ordering: .acquiring) }
-    return try await withUnsafeThrowingContinuation { continuation in
-      if loop.isCurrent {
-        synchronously.ask(for: caller, continuation)
-      } else {
-        loop.post { self.synchronously.ask(for: caller, continuation) }
-      }
-    }
+    return try await withUnsafeThrowingContinuation { tell(caller, .forConnection($0)) }
+  }
+
+  /// As `answer`, for a caller with a statement.
+  @inline(__always)
+  func outcome(
+    of caller: Acquisition, isolation: isolated (any Actor)? = #isolation
+  ) async throws -> Acquisition.Outcome {
+    defer { _ = caller.isAnswered.load(ordering: .acquiring) }
+    return try await withUnsafeThrowingContinuation { tell(caller, .forAnswer($0)) }
+  }
+
+  private nonisolated func tell(_ caller: Acquisition, _ waiting: Acquisition.Waiting) {
+    if loop.isCurrent { return synchronously.ask(for: caller, waiting) }
+    loop.post { self.synchronously.ask(for: caller, waiting) }
   }
 
   /// The caller's task is cancelled, before it has been heard perhaps, or while it holds the connection. Any thread.
@@ -86,8 +132,8 @@ extension WarmPool {
     loop.post { self.assumeIsolated { $0.abandon(caller) } }
   }
 
-  func ask(for caller: Acquisition, _ continuation: UnsafeContinuation<Acquisition.Grant, any Error>) {
-    caller.continuation = continuation
+  func ask(for caller: Acquisition, _ waiting: Acquisition.Waiting) {
+    caller.waiting = waiting
     if caller.isAbandoned { return caller.refuse(CancellationError()) }
     let now = EventLoop.now()
     caller.deadline = now + caller.patience

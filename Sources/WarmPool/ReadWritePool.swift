@@ -1,5 +1,5 @@
 public import PoolCore
-import Postgres
+public import Postgres
 import Synchronization
 
 /// A pool for the primary and one for each standby of a URL with several hosts. Writes go to the primary, reads to the
@@ -11,9 +11,7 @@ import Synchronization
 ///     async let running: Void = pool.run()
 ///     try await pool.warmed(within: .seconds(30))
 ///     try await pool.withConnection(.write) { db in _ = try await db.query("DELETE FROM carts WHERE id = 42") }
-///     let names = try await pool.withConnection(.read) { db in
-///       try await db.query("SELECT name FROM users", as: String.self)
-///     }
+///     let names = try await pool.query(.read, "SELECT name FROM users", as: String.self)
 ///     let verdict = pool.snapshot.verdict(at: WarmPool.now())
 ///     log("\(verdict)")  // ready: primary: ready; standby db1:5432: is the primary; standby db2:5432: ready; …
 ///     try await pool.terminate(within: .seconds(25))
@@ -184,6 +182,29 @@ public final class ReadWritePool: Sendable {
     } onCancel: {
       loan.cancelled()
     }
+  }
+
+  /// Runs one statement on a connection that is lent for it alone: as `WarmPool.query`, of a standby or the primary as
+  /// `access` says.
+  public func query(
+    _ access: Access, _ sql: String, _ parameters: [Parameter] = [],
+    file: StaticString = #fileID, line: UInt = #line, isolation: isolated (any Actor)? = #isolation
+  ) async throws -> QueryResult {
+    if access == .write || standbys.isEmpty {
+      return try await primary.query(sql, parameters, file: file, line: line)
+    }
+    return try await withConnection(access, file: file, line: line) { db in
+      try await db.query(sql, parameters)
+    }
+  }
+
+  /// Runs one statement and reads every row as a `Decodable` value: as `WarmPool.query(_:_:as:file:line:isolation:)`, of
+  /// a standby or the primary as `access` says.
+  public func query<Row: Decodable>(
+    _ access: Access, _ sql: String, _ parameters: [Parameter] = [], as type: Row.Type,
+    file: StaticString = #fileID, line: UInt = #line, isolation: isolated (any Actor)? = #isolation
+  ) async throws -> [Row] {
+    try await query(access, sql, parameters, file: file, line: line).decode(type)
   }
 
   /// Runs `body` in a transaction: as `WarmPool.withTransaction`, where it belongs. One whose options say `readOnly`

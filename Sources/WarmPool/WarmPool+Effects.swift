@@ -35,6 +35,7 @@ extension WarmPool {
     for effect in effects { carryOut(effect) }
     swap(&effects, &self.effects)
     while let (lease, id) = unquiet.popLast() { grantIfStanding(lease, id) }
+    askForCallers()
     if ticketSession != nil, !core.wantsTicket { endTicketSession() }
     wakePhaseWaiters()
     sendAwayIfInDoubt()
@@ -135,7 +136,7 @@ extension WarmPool {
       connection.assumeIsolated { $0.close() }
       return
     }
-    connections[id] = PooledConnection(id, connection)
+    connections[id] = PooledConnection(id, connection, of: self)
     let ended: @Sendable (Fault) -> Void = { fault in self.assumeIsolated { $0.ended(id, fault) } }
     connection.assumeIsolated { $0.onEnd(ended) }
     tell?(
@@ -216,7 +217,8 @@ extension WarmPool {
 
   private func lend(_ pooled: PooledConnection, to caller: Acquisition?) {
     pooled.acquired = caller
-    caller?.grant(pooled)
+    guard let caller else { return }
+    if caller.hasStatement { toAsk.append(pooled) } else { caller.grant(pooled) }
   }
 
   /// It was the probe's a moment ago, and a question is under way on it still.
@@ -225,6 +227,7 @@ extension WarmPool {
     onLoop { pool in
       await pool.asideAnswered(on: pooled.connection)
       pool.lend(pooled, to: caller)
+      pool.askForCallers()
     }
   }
 

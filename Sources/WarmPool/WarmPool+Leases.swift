@@ -17,16 +17,22 @@ extension WarmPool {
 
   /// Throws if the caller was cancelled when the connection was on its way to it.
   nonisolated func taken(
-    _ grant: Acquisition.Grant, _ patience: Duration, resetting: SessionReset, by site: AcquisitionSite,
-    for readers: ReadWritePool? = nil
+    _ grant: Acquisition.Grant, _ patience: Duration, resetting: SessionReset = .transaction,
+    by site: AcquisitionSite, for readers: ReadWritePool? = nil
   ) throws -> Loan {
-    let loan = Loan(
-      self, grant.id, grant.pooled, patience: patience, resetting: resetting, site: site, readers: readers)
+    let loan = loan(of: grant, patience, resetting: resetting, by: site, for: readers)
     if Task.isCancelled {
       giveBack(loan)
       throw CancellationError()
     }
     return loan
+  }
+
+  nonisolated func loan(
+    of grant: Acquisition.Grant, _ patience: Duration, resetting: SessionReset = .transaction,
+    by site: AcquisitionSite, for readers: ReadWritePool? = nil
+  ) -> Loan {
+    Loan(self, grant.id, grant.pooled, patience: patience, resetting: resetting, site: site, readers: readers)
   }
 
   // MARK: - Statements
@@ -120,9 +126,7 @@ extension WarmPool {
     }
     switch status {
     case .idle where !loan.isTagged && loan.resetting == .transaction && loan.metReadOnly == nil:
-      handedBack = loan.pooled
-      handle(.release(loan.id, loan.pooled.id, reusable: true, nil))
-      handedBack = nil
+      takeBack(loan.id, loan.pooled)
     case .idle, .inTransaction, .inFailedTransaction:
       onLoop { pool in
         let isWhole = await pool.reset(loan)
@@ -130,6 +134,13 @@ extension WarmPool {
       }
     default: handle(.release(loan.id, loan.pooled.id, reusable: false, nil))
     }
+  }
+
+  /// There is nothing to undo on it.
+  func takeBack(_ lease: LeaseID, _ pooled: PooledConnection) {
+    handedBack = pooled
+    handle(.release(lease, pooled.id, reusable: true, nil))
+    handedBack = nil
   }
 
   /// True if the connection is as good as new, in time.

@@ -17,9 +17,7 @@ import Synchronization
 ///     let pool = try WarmPool(configuration)
 ///     async let running: Void = pool.run()
 ///     try await pool.warmed(within: .seconds(30))
-///     let names = try await pool.withConnection { db in
-///       try await db.query("SELECT name FROM users", as: String.self)
-///     }
+///     let names = try await pool.query("SELECT name FROM users", as: String.self)
 ///     try await pool.terminate(within: .seconds(25))
 ///     await running
 public actor WarmPool {
@@ -77,6 +75,10 @@ public actor WarmPool {
   @exclusivity(unchecked) var handedBack: PooledConnection?
   /// Granted connections with something to read, which is to be read first.
   @exclusivity(unchecked) var unquiet: [(LeaseID, ConnectionID)] = []
+  /// Lent to callers whose statements are to be asked.
+  @exclusivity(unchecked) var toAsk: [PooledConnection] = []
+  /// As those are asked one after the other, not one within the other.
+  @exclusivity(unchecked) var isAsking = false
   /// Where those were acquired that have been held too long.
   var leakSites: [LeaseID: AcquisitionSite] = [:]
   var drainWaiters: [UInt64: CheckedContinuation<DrainProgress, any Error>] = [:]

@@ -157,6 +157,7 @@ func withChaos(
     configuration.minConnections = 4
     configuration.maxConnections = 10
     configuration.pool.maxWaiting = 1000
+    configuration.pool.acquireTimeout = .seconds(4)
     configuration.pool.probeInterval = .seconds(1)
     configuration.pool.connectTimeout = .seconds(2)
     configuration.pool.drainDelay = .milliseconds(50)

@@ -7,7 +7,6 @@ final class Load: Sendable {
   static let tasks = 64
   /// Each operation is cancelled after this long.
   static let deadline: Duration = .seconds(6)
-  private static let acquireTimeout: Duration = .seconds(4)
 
   struct Tally: Sendable {
     var succeeded = 0
@@ -52,9 +51,7 @@ final class Load: Sendable {
       }
     }
     let began = ContinuousClock.now
-    let outcome = await Self.bounded {
-      await operation.perform(on: pool, acquireTimeout: Self.acquireTimeout)
-    }
+    let outcome = await Self.bounded { await operation.perform(on: pool) }
     let ended = ContinuousClock.now
     state.withLock { state in
       state.tally.longest = max(state.tally.longest, ended - began)

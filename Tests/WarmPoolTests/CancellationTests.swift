@@ -8,10 +8,13 @@ import WarmPool
   /// Where the task waits when it is cancelled.
   enum Point: String, CaseIterable, CustomTestStringConvertible {
     case queue = "in the queue"
+    case queueForAnswer = "in the queue, for the answer to a statement"
     case check = "while its connection is asked whether it works"
     case tag = "while its session is named"
     case statement = "in a statement"
     case prepared = "in a statement that is prepared there already"
+    case poolsOwn = "in a statement that the pool asks by itself"
+    case poolsFirst = "in a statement that the pool does not know yet"
     case between = "between two statements"
     case exchange = "while another connection is opened in place of a dead one"
     case answered = "in a statement whose answer is on its way"
@@ -114,7 +117,8 @@ import WarmPool
 
     func play(_ point: Point) async throws {
       switch point {
-      case .queue: try await inQueue()
+      case .queue: try await inQueue { _ = try await pool.withConnection(timeout: .seconds(60)) { _ in } }
+      case .queueForAnswer: try await inQueue { _ = try await pool.query("SELECT 1") }
       case .check:
         let idle = ContinuousClock.now + .milliseconds(1100)
         #expect(await eventually { ContinuousClock.now > idle })
@@ -139,6 +143,14 @@ import WarmPool
             }
           }
         }
+      case .poolsOwn:
+        try await cancel(at: "wait_event = 'PgSleep'") {
+          // Until each connection has it prepared.
+          for _ in 0..<9 { _ = try await pool.query("SELECT pg_sleep($1::int)", [0]) }
+          _ = try await pool.query("SELECT pg_sleep($1::int)", [600])
+        }
+      case .poolsFirst:
+        try await cancel(at: "wait_event = 'PgSleep'") { _ = try await pool.query("SELECT pg_sleep(600)") }
       case .between: try await betweenStatements()
       case .exchange: try await whileExchanging()
       case .answered:
@@ -236,12 +248,10 @@ import WarmPool
       #expect(count == 0 || count == 1)
     }
 
-    private func inQueue() async throws {
+    private func inQueue(_ wait: @escaping @Sendable () async throws -> Void) async throws {
       try await pool.withConnection { _ in
         try await pool.withConnection { _ in
-          let tasks = (0..<5).map { _ in
-            Task { try await pool.withConnection(timeout: .seconds(60)) { _ in } }
-          }
+          let tasks = (0..<5).map { _ in Task { try await wait() } }
           #expect(await eventually { pool.snapshot.pool.waiting == 5 })
           for task in tasks { task.cancel() }
           for task in tasks {

@@ -11,9 +11,7 @@ import WarmPool
     try await pool.warmed(within: .seconds(30))
 
     struct User: Decodable { var id: Int; var name: String; var seen: Timestamp? }
-    let users = try await pool.withConnection { db in
-      try await db.query("SELECT id, name, seen FROM users WHERE id < $1", [100], as: User.self)
-    }
+    let users = try await pool.query("SELECT id, name, seen FROM users WHERE id < $1", [100], as: User.self)
     try await pool.withTransaction(retry: TransactionRetry()) { db in
       _ = try await db.query("UPDATE users SET seen = now() WHERE id = $1", [42], timeout: .seconds(1))
     }
@@ -33,9 +31,7 @@ import WarmPool
     let pool = try WarmPool(configuration)
     async let running: Void = pool.run()
     try await pool.warmed(within: .seconds(30))
-    let names = try await pool.withConnection { db in
-      try await db.query("SELECT name FROM users", as: String.self)
-    }
+    let names = try await pool.query("SELECT name FROM users", as: String.self)
     try await pool.terminate(within: .seconds(25))
     await running
     // ----

@@ -11,9 +11,7 @@ import WarmPool
     async let running: Void = pool.run()
     try await pool.warmed(within: .seconds(30))
     try await pool.withConnection(.write) { db in _ = try await db.query("DELETE FROM carts WHERE id = 42") }
-    let names = try await pool.withConnection(.read) { db in
-      try await db.query("SELECT name FROM users", as: String.self)
-    }
+    let names = try await pool.query(.read, "SELECT name FROM users", as: String.self)
     let verdict = pool.snapshot.verdict(at: WarmPool.now())
     log("\(verdict)")  // ready: primary: ready; standby db1:5432: is the primary; standby db2:5432: ready; …
     try await pool.terminate(within: .seconds(25))

@@ -15,6 +15,13 @@ import WarmPool
     return cheap.map(\.id)
   }
 
+  private func ask(_ pool: WarmPool) async throws -> [String] {
+    // ----
+    let names = try await pool.query("SELECT name FROM items WHERE price < $1", [500], as: String.self)
+    // ----
+    return names
+  }
+
   private func stream(_ pool: WarmPool) async throws -> Int {
     var sum = 0
     // ----
@@ -64,6 +71,7 @@ import WarmPool
         """)
       try await running.pool.warmed(within: .seconds(20))
       #expect(try await read(running.pool) == [1])
+      #expect(try await ask(running.pool) == ["cup"])
       #expect(try await stream(running.pool) == 5_000_050_000)
       #expect(try await pipeline(running.pool) == 5)
       // A server that does not confirm within a second loses its connection, and this machine may be slow.
