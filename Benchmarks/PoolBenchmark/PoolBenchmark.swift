@@ -3,13 +3,13 @@ import WarmPool
 
 /// One measurement of the pool, printed as one line of JSON, to be set beside those of other pools.
 ///
-///     PoolBenchmark URL SECONDS WORKERS CONNECTIONS query|acquire loop|tasks
+///     PoolBenchmark URL SECONDS WORKERS CONNECTIONS query|lease|acquire loop|tasks
 ///
-/// `query` acquires, asks `SELECT 1` and releases; `acquire` leaves the question out. `loop`: the workers are tasks
-/// that prefer the pool's executor, `tasks`: they are ordinary ones.
+/// `query` asks the pool `SELECT 1`, `lease` asks it within `withConnection`; `acquire` asks nothing there. `loop`: the
+/// workers are tasks that prefer the pool's executor, `tasks`: they are ordinary ones.
 @main
 struct PoolBenchmark {
-  enum Work: String { case query, acquire }
+  enum Work: String { case query, lease, acquire }
   enum Place: String { case loop, tasks }
 
   static func main() async throws {
@@ -17,7 +17,7 @@ struct PoolBenchmark {
     guard arguments.count == 7, let seconds = Double(arguments[2]), let workers = Int(arguments[3]),
       let connections = Int(arguments[4]), let work = Work(rawValue: arguments[5]),
       let place = Place(rawValue: arguments[6])
-    else { fatalError("PoolBenchmark URL SECONDS WORKERS CONNECTIONS query|acquire loop|tasks") }
+    else { fatalError("PoolBenchmark URL SECONDS WORKERS CONNECTIONS query|lease|acquire loop|tasks") }
 
     var configuration = WarmPool.Configuration(databaseURL: arguments[1])
     // One more: the probe's own, which serves nobody.
@@ -34,7 +34,12 @@ struct PoolBenchmark {
     let end = begin + .seconds(seconds)
     let run: @Sendable () async throws -> Samples = {
       switch work {
-      case .query: try await queries(pool, clock, begin, end)
+      case .query:
+        try await queries(clock, begin, end) { try await pool.query("SELECT 1")[0, 0] }
+      case .lease:
+        try await queries(clock, begin, end) {
+          try await pool.withConnection { db in try await db.query("SELECT 1")[0, 0] }
+        }
       case .acquire: try await acquisitions(pool, clock, begin, end)
       }
     }
@@ -61,13 +66,13 @@ struct PoolBenchmark {
   }
 
   private static func queries(
-    _ pool: WarmPool, _ clock: ContinuousClock, _ begin: ContinuousClock.Instant,
-    _ end: ContinuousClock.Instant
+    _ clock: ContinuousClock, _ begin: ContinuousClock.Instant, _ end: ContinuousClock.Instant,
+    _ ask: () async throws -> String?
   ) async throws -> Samples {
     var samples = Samples()
     var asked = clock.now
     while asked < end {
-      let answer = try await pool.withConnection { db in try await db.query("SELECT 1")[0, 0] }
+      let answer = try await ask()
       guard answer == "1" else { fatalError("SELECT 1 answered \(answer ?? "nothing")") }
       let now = clock.now
       if asked >= begin { samples.add(now - asked) }
