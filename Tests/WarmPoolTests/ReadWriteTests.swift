@@ -19,6 +19,15 @@ import WarmPool
           return answers == standbys
         })
       #expect(try await pool.whoAnswers(.write) == primary)
+      // Single statements too, however often they have been asked.
+      for number in 0..<9 {
+        #expect(
+          await eventually {
+            try await pool.query(.read, "SELECT pg_is_in_recovery()", as: Bool.self) == [true]
+          })
+        let written = try await pool.query(.write, "SELECT $1::int, pg_is_in_recovery()", [Parameter(number)])
+        #expect(written[0, 0] == "\(number)" && written[0, 1] == "f")
+      }
 
       let options: [(TransactionOptions, isStandby: Bool)] = [
         (TransactionOptions(), false), (TransactionOptions(readOnly: false), false),
