@@ -94,36 +94,27 @@ extension WarmPool {
   ) async throws -> Acquisition.Grant {
     try await withTaskCancellationHandler {
       _ = isolation
-      return try await answer(to: caller)
+      return try await response(to: caller, Acquisition.Waiting.forConnection)
     } onCancel: {
       cancelled(caller)
     }
   }
 
-  /// As `granted`, for a caller that has a cancellation handler.
+  /// Waits for what `kind` says, for a caller that has a cancellation handler.
   ///
   /// The caller's task goes to the loop by one post and comes back with the answer. As a call of this actor it would
   /// go there and back twice, and on the loop itself be queued for each of these ways.
   @inline(__always)
-  func answer(
-    to caller: Acquisition, isolation: isolated (any Actor)? = #isolation
-  ) async throws -> Acquisition.Grant {
+  func response<Awaited>(
+    to caller: Acquisition, _ kind: (UnsafeContinuation<Awaited, any Error>) -> Acquisition.Waiting,
+    isolation: isolated (any Actor)? = #isolation
+  ) async throws -> Awaited {
     defer { _ = caller.isAnswered.load(ordering: .acquiring) }
-    return try await withUnsafeThrowingContinuation { tell(caller, .forConnection($0)) }
-  }
-
-  /// As `answer`, for a caller with a statement.
-  @inline(__always)
-  func outcome(
-    of caller: Acquisition, isolation: isolated (any Actor)? = #isolation
-  ) async throws -> Acquisition.Outcome {
-    defer { _ = caller.isAnswered.load(ordering: .acquiring) }
-    return try await withUnsafeThrowingContinuation { tell(caller, .forAnswer($0)) }
-  }
-
-  private nonisolated func tell(_ caller: Acquisition, _ waiting: Acquisition.Waiting) {
-    if loop.isCurrent { return synchronously.ask(for: caller, waiting) }
-    loop.post { self.synchronously.ask(for: caller, waiting) }
+    return try await withUnsafeThrowingContinuation { continuation in
+      let waiting = kind(continuation)
+      if loop.isCurrent { return synchronously.ask(for: caller, waiting) }
+      loop.post { self.synchronously.ask(for: caller, waiting) }
+    }
   }
 
   /// The caller's task is cancelled, before it has been heard perhaps, or while it holds the connection. Any thread.

@@ -1,4 +1,3 @@
-import EventLoop
 import PoolCore
 public import Postgres
 
@@ -10,8 +9,8 @@ extension WarmPool {
   /// where the statement is prepared already, the pool asks it by itself as soon as a connection is free, and the task
   /// is resumed once, with the answer.
   ///
-  /// For a limit on the statement's time, a tag, or several statements on one connection use `withConnection`. What a
-  /// statement leaves open (`BEGIN`) is rolled back.
+  /// For a limit on the statement's time, a tag, or several statements on one connection use `withConnection`. As after
+  /// a lease, what the statement leaves open (`BEGIN`) is rolled back, and what it leaves in the session (`SET`) stays.
   ///
   /// - Parameters:
   ///   - sql: one statement.
@@ -29,7 +28,7 @@ extension WarmPool {
     let caller = Acquisition(.lease, within: patience, at: site, asking: Statement(sql, parameters))
     return try await withTaskCancellationHandler {
       _ = isolation
-      switch try await outcome(of: caller) {
+      switch try await response(to: caller, Acquisition.Waiting.forAnswer) {
       case .answered(let result): return result
       case .asked(let grant, let answer):
         let loan = loan(of: grant, patience, by: site)
@@ -72,11 +71,15 @@ extension WarmPool {
     isAsking = false
   }
 
+  /// Of a statement that was asked so. Standbys are read in leases, so that their promotion is seen when one comes back:
+  /// see `release`.
   func hear(_ answer: Connection.Answer, on pooled: PooledConnection) {
     guard let caller = pooled.acquired, let lease = caller.lease else { return }
     switch answer {
     case .success(let result)?:
-      guard isAsItWasLent(pooled) else { return caller.end(with: .asked((lease, pooled), .success(result))) }
+      guard pooled.connection.transactionStatusNow == .idle else {
+        return caller.end(with: .asked((lease, pooled), .success(result)))
+      }
       // First, so that the next caller's statement is on its way while this one goes on.
       takeBack(lease, pooled)
       caller.end(with: .answered(result))
@@ -84,10 +87,5 @@ extension WarmPool {
       caller.end(with: .asked((lease, pooled), .failure(error)))
     case nil, .failure: caller.grant(pooled)
     }
-  }
-
-  private func isAsItWasLent(_ pooled: PooledConnection) -> Bool {
-    guard pooled.connection.transactionStatusNow == .idle else { return false }
-    return standby == nil || pooled.connection.assumeIsolated { $0.isInHotStandby }
   }
 }

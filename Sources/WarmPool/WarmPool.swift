@@ -192,7 +192,7 @@ public actor WarmPool {
     // One handler for all that is waited for in there, the answers of statements included: adding one is not cheap.
     return try await withTaskCancellationHandler {
       _ = isolation
-      let grant = try await answer(to: caller)
+      let grant = try await response(to: caller, Acquisition.Waiting.forConnection)
       let loan = try taken(grant, patience, resetting: resetting, by: site)
       return try await Self.lend(loan, tag: tag, body)
     } onCancel: {

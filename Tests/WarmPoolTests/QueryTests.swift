@@ -10,9 +10,14 @@ import WarmPool
   /// Each connection is asked something often enough to have it prepared.
   private static let rounds = 12
 
-  @Test("a statement of the pool's answers as one of a lease does, whether it is prepared there or not")
-  func answers() async throws {
-    try await withPool({ $0.maxConnections = 3 }) { running, _ in
+  @Test(
+    "a statement of the pool's answers as one of a lease does, whether it is prepared there or not",
+    arguments: [true, false])
+  func answers(isPrepared: Bool) async throws {
+    try await withPool({
+      $0.maxConnections = 3
+      $0.preparesStatements = isPrepared
+    }) { running, _ in
       let pool = running.pool
       try await pool.warmed(within: .seconds(20))
       struct Sum: Decodable { var sum: Int }
