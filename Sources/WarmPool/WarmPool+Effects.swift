@@ -224,7 +224,7 @@ extension WarmPool {
   /// It was the probe's a moment ago, and a question is under way on it still.
   private func grantOnceFree(_ lease: LeaseID, _ pooled: PooledConnection) {
     guard let caller = acquiring.remove(lease) else { return }
-    // From now on a cancellation has to find it here.
+    // It waits in no queue any more: a cancellation finds it by its connection.
     pooled.acquired = caller
     onLoop { pool in
       await pool.asideAnswered(on: pooled.connection)

@@ -71,8 +71,8 @@ extension WarmPool {
     isAsking = false
   }
 
-  /// Of a statement that was asked so. Standbys are read in leases, so that their promotion is seen when one comes back:
-  /// see `release`.
+  /// The answer to a statement that `askForCallers` has asked. A standby's role is not looked at: `ReadWritePool` reads
+  /// standbys in leases, and `release` looks when one comes back.
   func hear(_ answer: Connection.Answer, on pooled: PooledConnection) {
     guard let caller = pooled.acquired, let lease = caller.lease else { return }
     switch answer {

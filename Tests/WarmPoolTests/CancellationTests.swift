@@ -1,7 +1,8 @@
 import PoolCore
 import Support
 import Testing
-import WarmPool
+
+@testable import WarmPool
 
 /// A task that uses the pool may be cancelled wherever it waits.
 @Suite(.timeLimit(.minutes(10))) struct CancellationTests {
@@ -106,6 +107,35 @@ import WarmPool
       #expect(pool.snapshot.pool.open == 2 && pool.snapshot.counters.closes.isEmpty)
       #expect(pool.snapshot.counters.impossibleEvents == 0)
       #expect(try await postgres.sessions(like: "warmgate/test") == 2)
+    }
+  }
+
+  @Test(
+    "a task cancelled while its connection still answers a question of the pool's own has nothing asked there"
+  )
+  func besideAQuestion() async throws {
+    try await withPool({
+      $0.minConnections = 2
+      $0.maxConnections = 2
+      // No other question comes in between.
+      $0.pool.probeInterval = .seconds(60)
+    }) { running, _ in
+      let pool = running.pool
+      try await pool.warmed(within: .seconds(20))
+      #expect(await eventually { pool.snapshot.room.reading != nil })
+      let statement = "SELECT pg_sleep($1::int)"
+      // Until it is prepared on the connection that is not the probe's.
+      for _ in 0..<9 { _ = try await pool.query(statement, [0]) }
+      let (answers, answer) = AsyncStream.makeStream(of: Void.self)
+      await pool.askNextToBeLent(until: answers)
+      let task = Task { _ = try await pool.query(statement, [5]) }
+      #expect(await eventually(every: .milliseconds(1)) { pool.snapshot.pool.leased == 1 })
+      task.cancel()
+      answer.finish()
+      await #expect(throws: CancellationError.self) { try await task.value }
+      #expect(await eventually { pool.snapshot.pool.leased == 0 })
+      #expect(pool.snapshot.counters.closes.isEmpty)
+      #expect(try await pool.query(statement, [0]).rows.count == 1)
     }
   }
 
@@ -371,5 +401,13 @@ import WarmPool
       }
       #expect(pool.snapshot.counters.impossibleEvents == 0)
     }
+  }
+}
+
+extension WarmPool {
+  /// A question of the pool's own, answered when `answers` ends.
+  fileprivate func askNextToBeLent(until answers: AsyncStream<Void>) {
+    guard let pooled = connections.values.first(where: { $0.id != core.probeConnection }) else { return }
+    askAside(on: pooled.connection) { _ in for await _ in answers {} }
   }
 }
